@@ -1,0 +1,45 @@
+// From the features of an instruction to the inputs of the network.
+//
+// The manifest lists one InputColumn per network input, in order; the list is
+// part of the model id. The published model is 51 columns of kIdentity with the
+// training set's mean and standard deviation.
+//
+//   column(x) = (transform(x[feature]) - mean) / deviation
+//
+// Plain data; any thread.
+//
+//   encoding.Encode(features, n, inputs.data());   // [n][51] -> [n][columns]
+#ifndef PERFVEC_WORKER_MODEL_INPUT_ENCODING_H_
+#define PERFVEC_WORKER_MODEL_INPUT_ENCODING_H_
+
+#include <cstddef>
+#include <vector>
+
+namespace perfvec::compute {
+
+inline constexpr int kRawFeatures = 51;
+
+struct InputColumn {
+  enum class Transform {
+    kIdentity,     // x                       "identity"
+    kLog2OnePlus,  // log2(1 + x)             "log2_1p"
+    kEquals,       // 1 if x == value else 0  "equals"
+  };
+  int feature = 0;  // 0..50
+  Transform transform = Transform::kIdentity;
+  float value = 0;      // kEquals only
+  float mean = 0;       // of the transformed feature
+  float deviation = 1;  // never 0
+};
+
+struct InputEncoding {
+  std::vector<InputColumn> columns;
+
+  size_t width() const { return columns.size(); }
+  // features: [n][kRawFeatures] row-major; inputs: [n][width()] row-major.
+  void Encode(const float* features, size_t n, float* inputs) const;
+};
+
+}  // namespace perfvec::compute
+
+#endif  // PERFVEC_WORKER_MODEL_INPUT_ENCODING_H_
