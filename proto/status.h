@@ -13,6 +13,11 @@
 
 namespace perfvec {
 
+// Trailing metadata beside RESOURCE_EXHAUSTED or UNAVAILABLE: milliseconds, in
+// decimal, after which the call is worth repeating. Without it
+// RESOURCE_EXHAUSTED is final (a quota, a size limit).
+inline constexpr char kRetryAfterMetadata[] = "retry-after-ms";
+
 grpc::Status ToGrpcStatus(const absl::Status& status);
 absl::Status FromGrpcStatus(const grpc::Status& status);
 

@@ -1,0 +1,158 @@
+// Client::UploadTrace: hash, begin, send from where the server's copy ends,
+// finish.
+//
+// BeginUpload is also the way back after a cut: for the same content it gives
+// the same upload, with what the server has committed of it, or the trace.
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/local_file.h"
+#include "client/state.h"
+
+namespace perfvec::client {
+namespace {
+
+using Stage = UploadProgress::Stage;
+
+absl::Status Interrupted(const LocalFile& file) {
+  return absl::CancelledError(
+      absl::StrCat("upload of ", file.path(),
+                   " interrupted; the same call goes on where it ended"));
+}
+
+// Sends one stream: at most `stream_size_bytes` from what is committed.
+Attempt SendStream(const Caller& caller, api::TraceService::Stub& stub,
+                   const LocalFile& file, const UploadOptions& options,
+                   const api::Upload& upload) {
+  grpc::ClientContext context;
+  context.set_deadline(
+      absl::ToChronoTime(absl::Now() + caller.options().stall_timeout));
+  api::Upload answer;
+  auto writer = stub.WriteUpload(&context, &answer);
+
+  api::WriteUploadRequest message;
+  message.mutable_header()->set_upload_id(upload.upload_id());
+  message.mutable_header()->set_offset(upload.committed_size_bytes());
+  bool open = writer->Write(message);
+
+  absl::Status local;
+  uint64_t offset = upload.committed_size_bytes();
+  const uint64_t end =
+      std::min(file.size_bytes(),
+               offset + std::max<uint64_t>(options.stream_size_bytes, 1));
+  while (open && local.ok() && offset < end) {
+    const size_t size = std::min<uint64_t>(kMessageDataBytes, end - offset);
+    std::string* bytes = message.mutable_data()->mutable_bytes();
+    local = file.Read(offset, size, bytes);
+    if (!local.ok()) break;
+    message.mutable_data()->set_xxh3(XXH3_64bits(bytes->data(), size));
+    open = writer->Write(message);
+    if (!open) break;
+    offset += size;
+    if (options.progress &&
+        !options.progress({Stage::kSending, offset, file.size_bytes()})) {
+      local = Interrupted(file);
+    }
+  }
+  // A clean end even when we stop early: the server commits what came.
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  if (!local.ok()) return {local, std::nullopt};
+  return caller.Outcome(status, context);
+}
+
+// Whether the upload may be begun again after a stream or a finish that ended
+// so: the connection broke, another client moved the offset, the upload was
+// finished or dropped meanwhile, or a message was damaged on its way.
+bool WorthResuming(const Attempt& attempt) {
+  switch (attempt.status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kNotFound:
+      return true;
+    case absl::StatusCode::kResourceExhausted:
+      return attempt.retry_after.has_value();
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<api::Trace> Client::UploadTrace(const std::string& path,
+                                               const UploadOptions& options) {
+  const Caller& caller = state_->caller;
+  auto file = LocalFile::Open(path);
+  if (!file.ok()) return file.status();
+  const uint64_t size_bytes = file->size_bytes();
+  auto report = [&](Stage stage, uint64_t done_bytes) {
+    return !options.progress ||
+           options.progress({stage, done_bytes, size_bytes});
+  };
+
+  auto sha256 = Sha256(
+      *file, [&](uint64_t done) { return report(Stage::kHashing, done); });
+  if (!sha256.ok()) return sha256.status();
+  api::BeginUploadRequest begin;
+  begin.set_sha256(*sha256);
+  begin.set_size_bytes(size_bytes);
+
+  Backoff backoff = caller.NewBackoff(absl::InfiniteFuture());
+  uint64_t committed_before = 0;
+  while (true) {
+    auto upload =
+        caller.Unary(*state_->traces, &api::TraceService::Stub::BeginUpload,
+                     begin, Repeat::kSafe, CallOptions());
+    if (!upload.ok()) return upload.status();
+    if (upload->has_trace()) return upload->trace();
+    if (upload->committed_size_bytes() > size_bytes) {
+      return absl::InternalError(absl::StrCat(
+          "upload ", upload->upload_id(), " of ", path, ": expected at most ",
+          size_bytes, " committed bytes, found ",
+          upload->committed_size_bytes()));
+    }
+    if (upload->committed_size_bytes() > committed_before) {
+      backoff.Progressed();
+      committed_before = upload->committed_size_bytes();
+    }
+
+    Attempt attempt;
+    if (upload->committed_size_bytes() < size_bytes) {
+      attempt = SendStream(caller, *state_->traces, *file, options, *upload);
+      // Committed to the end or only a stretch: begin says which, unless
+      // nothing at all is left to send.
+      if (attempt.status.ok()) {
+        auto pause = backoff.NextPause(std::nullopt, absl::Now());
+        if (!pause) {
+          return absl::InternalError(absl::StrCat(
+              "upload of ", path, ": the server accepts bytes at offset ",
+              committed_before, " but commits none"));
+        }
+        continue;
+      }
+    } else {
+      if (!report(Stage::kFinishing, size_bytes)) return Interrupted(*file);
+      api::FinishUploadRequest finish;
+      finish.set_upload_id(upload->upload_id());
+      api::Trace trace;
+      grpc::ClientContext context;
+      context.set_deadline(
+          absl::ToChronoTime(absl::Now() + caller.options().stall_timeout));
+      attempt = caller.Outcome(
+          state_->traces->FinishUpload(&context, finish, &trace), context);
+      if (attempt.status.ok()) return trace;
+    }
+    if (!WorthResuming(attempt)) return attempt.status;
+    auto pause = backoff.NextPause(attempt.retry_after, absl::Now());
+    if (!pause) return attempt.status;
+    caller.Sleep(*pause);
+  }
+}
+
+}  // namespace perfvec::client
