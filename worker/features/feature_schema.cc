@@ -61,9 +61,8 @@ const std::array<std::string_view, kFeatureCount>& FeatureNames() {
   return kNames;
 }
 
-float StackDistanceFeature(uint32_t distance) {
+float RoundedStackDistance(uint32_t distance) {
   float value = static_cast<float>(distance);
-  if (distance <= (1u << 24)) return value;  // exact
   // Eight digits, six printed: the printed number is the multiple of 100
   // nearest to the distance, ties to the even multiple.
   auto printed = [](double x) { return std::nearbyint(x / 100) * 100; };

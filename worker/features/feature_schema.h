@@ -59,7 +59,13 @@ const std::array<std::string_view, kFeatureCount>& FeatureNames();
 // The value that features hold for a stack distance: the distance rounded to
 // float such that both print alike by default stream rules (six significant
 // digits). Above 2^24 plain rounding could cross a decimal tie.
-float StackDistanceFeature(uint32_t distance);
+float RoundedStackDistance(uint32_t distance);
+inline float StackDistanceFeature(uint32_t distance) {
+  if (distance <= (1u << 24) || distance == kMaxStackDistance) {
+    return static_cast<float>(distance);  // exact
+  }
+  return RoundedStackDistance(distance);
+}
 
 }  // namespace perfvec::compute
 

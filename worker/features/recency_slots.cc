@@ -1,9 +1,6 @@
 #include "worker/features/recency_slots.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
-#include <new>
 
 namespace perfvec::compute {
 namespace {
@@ -43,25 +40,17 @@ const uint32_t RecencySlots::kLater32[64] = {PERFVEC_THIRTY_TWO(0),
 #undef PERFVEC_THIRTY_TWO
 #undef PERFVEC_EIGHT
 
-RecencySlots::RecencySlots() : memory_(nullptr, &std::free) {
-  Allocate(kMinLines);
-}
-
-size_t RecencySlots::memory_bytes() const { return memory_bytes_; }
+RecencySlots::RecencySlots() { Allocate(kMinLines); }
 
 void RecencySlots::Allocate(uint32_t lines) {
   const size_t words_bytes = size_t{64} * lines;
   const size_t line_bytes = RoundUp(sizeof(uint16_t) * lines, 64);
   const size_t group_bytes = RoundUp(sizeof(uint32_t) * (lines / 32), 128);
-  const size_t absolute_bytes =
-      RoundUp(sizeof(uint32_t) * (lines / 1024 + 1), 64);
-  const size_t bytes = words_bytes + line_bytes + group_bytes + absolute_bytes;
-  memory_.reset();
-  memory_.reset(std::aligned_alloc(64, RoundUp(bytes, 64)));
-  if (memory_ == nullptr) throw std::bad_alloc();
-  memory_bytes_ = bytes;
-  char* p = static_cast<char*>(memory_.get());
-  std::memset(p, 0, bytes);
+  const size_t absolute_bytes = sizeof(uint32_t) * (lines / 1024 + 1);
+  memory_ = LargeBuffer();  // before the next, which may be as large
+  memory_ =
+      LargeBuffer(words_bytes + line_bytes + group_bytes + absolute_bytes);
+  char* p = memory_.data<char>();
   words_ = reinterpret_cast<uint64_t*>(p);
   line_ = reinterpret_cast<uint16_t*>(p + words_bytes);
   group_ = reinterpret_cast<uint32_t*>(p + words_bytes + line_bytes);

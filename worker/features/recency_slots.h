@@ -26,7 +26,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+
+#include "absl/base/attributes.h"
+#include "worker/features/large_buffer.h"
 
 namespace perfvec::compute {
 
@@ -39,10 +41,10 @@ class RecencySlots {
   uint32_t live() const { return live_; }
   uint32_t newest() const { return tail_; }
   bool full() const { return tail_ == last_; }
-  size_t memory_bytes() const;
+  size_t memory_bytes() const { return memory_.bytes(); }
 
   // Live slots from `slot` (live) to the newest, itself included.
-  uint32_t Distance(uint32_t slot) const {
+  ABSL_ATTRIBUTE_ALWAYS_INLINE uint32_t Distance(uint32_t slot) const {
     const uint64_t* line = words_ + ((slot >> 9) << 3);
     const uint64_t below = (uint64_t{1} << (slot & 63)) - 1;
     const int word = (slot >> 6) & 7;
@@ -53,7 +55,7 @@ class RecencySlots {
   }
 
   // Takes the next slot. Requires !full().
-  uint32_t Append() {
+  ABSL_ATTRIBUTE_ALWAYS_INLINE uint32_t Append() {
     const uint32_t slot = ++tail_;
     if ((slot & 63) == 0) return AppendToNextWord();
     words_[slot >> 6] |= uint64_t{1} << (slot & 63);
@@ -62,7 +64,7 @@ class RecencySlots {
   }
 
   // Frees a live slot other than the newest.
-  void Remove(uint32_t slot) {
+  ABSL_ATTRIBUTE_ALWAYS_INLINE void Remove(uint32_t slot) {
     uint64_t* line = words_ + ((slot >> 9) << 3);
     const int word = (slot >> 6) & 7;
     line[word] &= ~(uint64_t{1} << (slot & 63));
@@ -114,8 +116,7 @@ class RecencySlots {
   uint16_t* line_ = nullptr;      // [lines]: live before it in its group
   uint32_t* group_ = nullptr;     // [lines / 32]: in its 32 groups
   uint32_t* absolute_ = nullptr;  // [lines / 1024]: in all
-  size_t memory_bytes_ = 0;
-  std::unique_ptr<void, void (*)(void*)> memory_;
+  LargeBuffer memory_;
 };
 
 }  // namespace perfvec::compute

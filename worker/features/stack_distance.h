@@ -19,9 +19,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include "absl/base/attributes.h"
 #include "worker/features/feature_schema.h"
+#include "worker/features/large_buffer.h"
 #include "worker/features/recency_slots.h"
 
 namespace perfvec::compute {
@@ -34,11 +35,13 @@ struct LineEntry {
 
 class StackDistances {
  public:
+  using Entry = LineEntry;
+
   StackDistances();
 
-  // The entry of a line, made if absent; valid until the next Find() or
-  // Reserve(). Lines are below 2^58.
-  LineEntry* Find(uint64_t line) {
+  // The entry of a line, made if absent; valid until the next Find() of an
+  // absent line or Reserve(). Lines are below 2^58.
+  ABSL_ATTRIBUTE_ALWAYS_INLINE LineEntry* Find(uint64_t line) {
     for (size_t i = Home(line);; i = (i + 1) & mask_) {
       LineEntry& entry = entries_[i];
       if (entry.line == line) return &entry;
@@ -46,21 +49,18 @@ class StackDistances {
     }
   }
   // Makes room so that the next `lines` new lines move no entry: until then
-  // positions from IndexOf() hold.
+  // pointers to entries hold.
   void Reserve(size_t lines);
-  size_t IndexOf(const LineEntry* entry) const {
-    return static_cast<size_t>(entry - entries_.data());
-  }
-  LineEntry& At(size_t index) { return entries_[index]; }
 
   // The distance in stack 0 or 1.
-  uint32_t Distance(const LineEntry& entry, int stack) const {
+  ABSL_ATTRIBUTE_ALWAYS_INLINE uint32_t Distance(const LineEntry& entry,
+                                                 int stack) const {
     const uint32_t slot = entry.slot[stack];
     if (slot == RecencySlots::kNone) return kMaxStackDistance;
     return std::min(slots_[stack].Distance(slot), kMaxStackDistance);
   }
   // The distance, then records an access: the line becomes the most recent.
-  uint32_t Record(LineEntry& entry, int stack) {
+  ABSL_ATTRIBUTE_ALWAYS_INLINE uint32_t Record(LineEntry& entry, int stack) {
     RecencySlots& slots = slots_[stack];
     if (entry.slot[stack] == slots.newest()) return 1;
     if (slots.full()) Compact(stack);
@@ -78,14 +78,13 @@ class StackDistances {
   // cache misses of large footprints, so it is the fast way for many.
   void RecordAll(const uint64_t* lines, size_t count, uint32_t* distances);
 
-  // First touches of a table larger than the caches miss: ask some accesses
-  // ahead, for the entry, then for the slots that the entry names.
-  bool large() const { return entries_.size() > kLargeEntries; }
-  void PrefetchEntry(uint64_t line) const {
+  // A table larger than the caches misses at each access: ask for an entry,
+  // then for what the entry names, some accesses ahead.
+  bool large() const { return size_ > kLargeEntries; }
+  void Prefetch(uint64_t line) const {
     __builtin_prefetch(&entries_[Home(line)], 1);
   }
-  void PrefetchSlots(uint64_t line) const {
-    const LineEntry& entry = entries_[Home(line)];
+  void PrefetchSlots(const LineEntry& entry) const {
     slots_[0].Prefetch(entry.slot[0]);
     slots_[1].Prefetch(entry.slot[1]);
   }
@@ -104,7 +103,9 @@ class StackDistances {
   void Rehash(size_t size);
   void Compact(int stack);
 
-  std::vector<LineEntry> entries_;  // open addressing, a power of two
+  LargeBuffer memory_;
+  LineEntry* entries_ = nullptr;  // [size_], open addressing
+  size_t size_ = 0;               // a power of two
   size_t mask_ = 0;
   int shift_ = 0;
   size_t count_ = 0;
