@@ -1,6 +1,7 @@
 #include "worker/model/input_encoding.h"
 
 #include <cmath>
+#include <cstdint>
 
 namespace perfvec::compute {
 
@@ -17,6 +18,9 @@ void InputEncoding::Encode(const float* features, size_t n,
           break;
         case InputColumn::Transform::kEquals:
           x = x == c.value ? 1.0f : 0.0f;
+          break;
+        case InputColumn::Transform::kBit:
+          x = (static_cast<int32_t>(x) >> static_cast<int>(c.value)) & 1;
           break;
       }
       *inputs++ = (x - c.mean) / c.deviation;

@@ -24,10 +24,11 @@ struct InputColumn {
     kIdentity,     // x                       "identity"
     kLog2OnePlus,  // log2(1 + x)             "log2_1p"
     kEquals,       // 1 if x == value else 0  "equals"
+    kBit,          // bit `value` of x as a non-negative integer  "bit"
   };
   int feature = 0;  // 0..50
   Transform transform = Transform::kIdentity;
-  float value = 0;      // kEquals only
+  float value = 0;      // kEquals and kBit (0..23) only
   float mean = 0;       // of the transformed feature
   float deviation = 1;  // never 0
 };

@@ -39,6 +39,8 @@ const char* TransformName(Transform t) {
       return "log2_1p";
     case Transform::kEquals:
       return "equals";
+    case Transform::kBit:
+      return "bit";
   }
   return "";
 }
@@ -148,11 +150,20 @@ absl::Status ReadInputs(const Json& array, Manifest* manifest) {
     if (transform == "equals") {
       column.transform = Transform::kEquals;
       reader.Read("value", &column.value);
+    } else if (transform == "bit") {
+      column.transform = Transform::kBit;
+      reader.Read("value", &column.value);
+      if (!(column.value >= 0 && column.value <= 23 &&
+            column.value == std::floor(column.value))) {
+        reader.Fail(Bad(absl::StrCat("inputs[", i, "].value"),
+                        "a bit number from 0 to 23",
+                        absl::StrCat(column.value)));
+      }
     } else if (transform == "log2_1p") {
       column.transform = Transform::kLog2OnePlus;
     } else if (transform != "identity") {
       reader.Fail(Bad(absl::StrCat("inputs[", i, "].transform"),
-                      "identity, log2_1p or equals", transform));
+                      "identity, log2_1p, equals or bit", transform));
     }
     if (absl::Status s = reader.Done(); !s.ok()) return s;
     if (column.deviation == 0) column.deviation = 1;
@@ -224,7 +235,9 @@ Json DefinitionJson(const Manifest& m) {
                    {"transform", TransformName(c.transform)},
                    {"mean", c.mean},
                    {"std", c.deviation}};
-    if (c.transform == Transform::kEquals) column["value"] = c.value;
+    if (c.transform == Transform::kEquals || c.transform == Transform::kBit) {
+      column["value"] = c.value;
+    }
     inputs.push_back(std::move(column));
   }
   return {{"bias", m.bias},

@@ -24,6 +24,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kOpClassFeature = 1;
 constexpr float kFirstAccess = 1e8f;
+// The class of the first three sources and two destinations; the index follows.
+constexpr int kRegisterClassFeatures[] = {23, 25, 27, 39, 41};
+constexpr int kRegisterClassBits = 3, kRegisterIndexBits = 7;
 // Distances: of the fetched line, over loads, over stores, and since the same
 // address was accessed.
 constexpr int kDistanceFeatures[] = {18, 20, 21, 22};
@@ -162,6 +165,17 @@ compute::InputEncoding MakeEncoding(const std::vector<TrainingProgram>& data) {
     encoding.columns.push_back(
         {kOpClassFeature, InputColumn::Transform::kEquals, op_class, 0, 1});
   }
+  // Registers are names, not amounts: which one it is stands in their bits.
+  for (int f : kRegisterClassFeatures) {
+    for (int bit = 0; bit < kRegisterClassBits; ++bit) {
+      encoding.columns.push_back(
+          {f, InputColumn::Transform::kBit, static_cast<float>(bit), 0, 1});
+    }
+    for (int bit = 0; bit < kRegisterIndexBits; ++bit) {
+      encoding.columns.push_back(
+          {f + 1, InputColumn::Transform::kBit, static_cast<float>(bit), 0, 1});
+    }
+  }
   for (int f : kStackDistanceFeatures) {
     encoding.columns.push_back(
         {f, InputColumn::Transform::kEquals, kFirstAccess, 0, 1});
@@ -187,9 +201,11 @@ compute::InputEncoding MakeEncoding(const std::vector<TrainingProgram>& data) {
         std::sqrt(std::max(0.0, square[c] / samples - mean * mean));
     column.mean = mean;
     // A rare indicator would otherwise become a huge input.
-    column.deviation = column.transform == InputColumn::Transform::kEquals
-                           ? std::max(deviation, 0.1)
-                           : (deviation > 1e-3 ? deviation : 1.0);
+    const bool indicator =
+        column.transform == InputColumn::Transform::kEquals ||
+        column.transform == InputColumn::Transform::kBit;
+    column.deviation = indicator ? std::max(deviation, 0.1)
+                                 : (deviation > 1e-3 ? deviation : 1.0);
   }
   return encoding;
 }
