@@ -27,6 +27,7 @@
 #include "absl/strings/string_view.h"
 #include "perfvec/storage/v1/records.pb.h"
 #include "perfvec/v1/catalog_service.pb.h"
+#include "perfvec/v1/job_service.pb.h"
 #include "perfvec/v1/resources.pb.h"
 
 namespace perfvec::storage {

@@ -1,0 +1,113 @@
+// What the predictor's readers walk: models, items (versions of programs and
+// architectures), their references and vectors.
+//
+// Everything here is only ever added to or switched by an atomic store, by one
+// writer (server/predictor.cc); readers need no lock. What is no longer
+// reachable stays until the writer moves what is alive into a fresh State.
+#ifndef PERFVEC_SERVER_PREDICTOR_STATE_H_
+#define PERFVEC_SERVER_PREDICTOR_STATE_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/container/flat_hash_map.h"
+#include "perfvec/v1/resources.pb.h"
+#include "server/predictor/ref_index.h"
+#include "server/predictor/vector_table.h"
+
+namespace perfvec::server {
+
+enum class Kind { kProgram = 0, kArchitecture = 1 };
+inline constexpr int kKinds = 2;
+
+struct Model {
+  Model(std::string model_label, std::string id, int64_t width)
+      : label(std::move(model_label)),
+        model_id(std::move(id)),
+        tables{{VectorTable(width), VectorTable(width)}} {}
+
+  const std::string label;  // "name@version"
+  const std::string model_id;
+  std::array<VectorTable, kKinds> tables;
+  std::atomic<bool> removed{false};
+
+  const VectorTable& table(Kind kind) const {
+    return tables[static_cast<int>(kind)];
+  }
+};
+
+// What ranking filters and prices by. Never changed once published.
+struct ItemInfo {
+  using Value = std::variant<double, std::string>;
+  // Attributes, and tags as "tag.site".
+  absl::flat_hash_map<std::string, Value> attributes;
+  std::optional<double> price_per_hour;
+  std::optional<double> power_watts;
+};
+
+// An item's vector under a model. The newest comes first and counts.
+struct ItemVector {
+  const Item* item;
+  const Model* model;
+  int64_t row;
+  uint64_t instructions;
+  const float* values;  // [width], stride kPanelRows
+  const ItemVector* next;
+};
+
+// The last known job for an item's vector under a model.
+struct JobNote {
+  std::string model_id;
+  std::string job_id;
+  v1::JobState state;
+  std::string error;
+  const JobNote* next;
+};
+
+// One version of a program or an architecture.
+struct Item {
+  Item(std::string item_name, int64_t item_version);
+
+  const std::string name;
+  const int64_t version;
+  const std::string label;  // "name@version"
+  std::atomic<const ItemInfo*> info{nullptr};
+  std::atomic<const ItemVector*> vectors{nullptr};
+  std::atomic<const JobNote*> jobs{nullptr};
+
+  const ItemVector* FindVector(const Model* model) const {
+    const ItemVector* v = vectors.load(std::memory_order_acquire);
+    while (v != nullptr && v->model != model) v = v->next;
+    return v;
+  }
+};
+
+struct State : std::enable_shared_from_this<State> {
+  std::atomic<uint64_t> epoch{1};
+  RefIndex<Model> models;
+  std::array<RefIndex<Item>, kKinds> refs;
+
+  // Owners; only the writer touches them.
+  std::deque<Model> all_models;
+  std::deque<Item> all_items;
+  std::deque<ItemInfo> all_infos;
+  std::deque<ItemVector> all_vectors;
+  std::deque<JobNote> all_jobs;
+  int64_t garbage = 0;  // owned things that nothing leads to any more
+  int64_t live() const {
+    return static_cast<int64_t>(all_items.size() + all_infos.size() +
+                                all_vectors.size() + all_jobs.size()) -
+           garbage;
+  }
+};
+
+}  // namespace perfvec::server
+
+#endif  // PERFVEC_SERVER_PREDICTOR_STATE_H_

@@ -1,0 +1,378 @@
+#include "server/predictor.h"
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace perfvec::server {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr int kWidth = 8;
+
+v1::Model ModelMessage(const std::string& name, int64_t version,
+                       const std::string& id, bool is_default = false) {
+  v1::Model model;
+  model.set_name(name);
+  model.set_version(version);
+  model.set_model_id(id);
+  model.set_width(kWidth);
+  if (is_default) model.add_aliases("default");
+  return model;
+}
+
+v1::Program ProgramMessage(const std::string& name, int64_t version,
+                           std::vector<std::string> aliases = {}) {
+  v1::Program program;
+  program.set_name(name);
+  program.set_version(version);
+  for (auto& alias : aliases) program.add_aliases(alias);
+  return program;
+}
+
+storage::v1::ProgramVectorRecord VectorMessage(const std::string& name,
+                                               int64_t version,
+                                               const std::string& model,
+                                               double value) {
+  storage::v1::ProgramVectorRecord vector;
+  vector.set_program_name(name);
+  vector.set_program_version(version);
+  vector.set_model_id(model);
+  vector.set_instructions(1000);
+  for (int k = 0; k < kWidth; ++k) vector.add_values(value);
+  return vector;
+}
+
+v1::Architecture ArchitectureMessage(const std::string& name, int64_t version,
+                                     const std::string& model, double value) {
+  v1::Architecture architecture;
+  architecture.set_name(name);
+  architecture.set_version(version);
+  auto* vector = architecture.add_vectors();
+  vector->set_model_id(model);
+  for (int k = 0; k < kWidth; ++k) vector->add_values(value);
+  return architecture;
+}
+
+class PredictorTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(
+        predictor_.AddModel(ModelMessage("base", 1, "aaaa", true)).ok());
+    ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("lbm", 1)).ok());
+    ASSERT_TRUE(
+        predictor_.AddProgramVector(VectorMessage("lbm", 1, "aaaa", 10)).ok());
+    ASSERT_TRUE(
+        predictor_.AddArchitecture(ArchitectureMessage("a15", 1, "aaaa", 2))
+            .ok());
+  }
+
+  absl::Status Predict(const std::string& program, const std::string& arch,
+                       const std::string& model = "") {
+    response_.Clear();
+    return predictor_.Predict(program, arch, model, &response_);
+  }
+  // Rows that rankings see at `snapshot`, by name.
+  std::vector<std::string> Shown(const Snapshot& snapshot, Kind kind) {
+    std::vector<std::string> labels;
+    const VectorTable& table = (*snapshot.FindModel(""))->table(kind);
+    for (int64_t i = 0; i < table.size(); ++i) {
+      if (table.row(i).ShownAt(snapshot.epoch())) {
+        labels.push_back(table.row(i).item->label);
+      }
+    }
+    return labels;
+  }
+
+  Predictor predictor_;
+  v1::PredictResponse response_;
+};
+
+TEST_F(PredictorTest, AnswersWithUnitsAndVersions) {
+  ASSERT_TRUE(Predict("lbm", "a15").ok());
+  EXPECT_DOUBLE_EQ(response_.time_ns(), 0.1 * 8 * 20);
+  EXPECT_EQ(response_.program(), "lbm@1");
+  EXPECT_EQ(response_.architecture(), "a15@1");
+  EXPECT_EQ(response_.model_id(), "aaaa");
+  EXPECT_EQ(response_.instructions(), 1000);
+}
+
+TEST_F(PredictorTest, ModelsAreFoundByEveryReference) {
+  for (const char* ref :
+       {"", "default", "base", "base@1", "base@default", "aaaa"}) {
+    EXPECT_TRUE(Predict("lbm", "a15", ref).ok()) << ref;
+  }
+  const absl::Status status = Predict("lbm", "a15", "bass");
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(status.message(), HasSubstr("nearest: base"));
+}
+
+TEST_F(PredictorTest, TheLatestVersionAnswersForTheName) {
+  ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("lbm", 2, {"best"})).ok());
+  // Known, but without a vector: not silently version 1.
+  absl::Status status = Predict("lbm", "a15");
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status.message(), AllOf(HasSubstr("lbm@2"),
+                                      HasSubstr("perfvec program represent")));
+  EXPECT_THAT(Shown(predictor_.snapshot(), Kind::kProgram),
+              testing::ElementsAre("lbm@1"));
+
+  ASSERT_TRUE(
+      predictor_.AddProgramVector(VectorMessage("lbm", 2, "aaaa", 5)).ok());
+  ASSERT_TRUE(Predict("lbm", "a15").ok());
+  EXPECT_EQ(response_.program(), "lbm@2");
+  ASSERT_TRUE(Predict("lbm@best", "a15").ok());
+  EXPECT_EQ(response_.program(), "lbm@2");
+  ASSERT_TRUE(Predict("lbm@1", "a15").ok());
+  EXPECT_EQ(response_.program(), "lbm@1");
+  EXPECT_THAT(Shown(predictor_.snapshot(), Kind::kProgram),
+              testing::ElementsAre("lbm@2"));
+
+  // The alias moves, and goes.
+  ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("lbm", 1, {"best"})).ok());
+  ASSERT_TRUE(Predict("lbm@best", "a15").ok());
+  EXPECT_EQ(response_.program(), "lbm@1");
+  ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("lbm", 1)).ok());
+  EXPECT_EQ(Predict("lbm@best", "a15").code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(PredictorTest, AVectorOfAnOlderVersionThatComesLateIsNotShown) {
+  ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("x", 1)).ok());
+  ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("x", 2)).ok());
+  ASSERT_TRUE(
+      predictor_.AddProgramVector(VectorMessage("x", 2, "aaaa", 5)).ok());
+  ASSERT_TRUE(
+      predictor_.AddProgramVector(VectorMessage("x", 1, "aaaa", 6)).ok());
+  EXPECT_THAT(Shown(predictor_.snapshot(), Kind::kProgram),
+              testing::ElementsAre("lbm@1", "x@2"));
+  ASSERT_TRUE(Predict("x@1", "a15").ok());
+}
+
+TEST_F(PredictorTest, DeletingTheLatestBringsBackTheOneBefore) {
+  ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("lbm", 2)).ok());
+  ASSERT_TRUE(
+      predictor_.AddProgramVector(VectorMessage("lbm", 2, "aaaa", 5)).ok());
+  const Snapshot before = predictor_.snapshot();
+  predictor_.RemoveProgram("lbm", 2);
+  ASSERT_TRUE(Predict("lbm", "a15").ok());
+  EXPECT_EQ(response_.program(), "lbm@1");
+  EXPECT_THAT(Shown(predictor_.snapshot(), Kind::kProgram),
+              testing::ElementsAre("lbm@1"));
+  EXPECT_THAT(Shown(before, Kind::kProgram), testing::ElementsAre("lbm@2"));
+  EXPECT_EQ(Predict("lbm@2", "a15").code(), absl::StatusCode::kNotFound);
+
+  predictor_.RemoveProgram("lbm", 1);
+  EXPECT_EQ(Predict("lbm", "a15").code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(Shown(predictor_.snapshot(), Kind::kProgram), testing::IsEmpty());
+  predictor_.RemoveProgram("lbm", 1);  // again: nothing
+}
+
+TEST_F(PredictorTest, UnknownNamesNameTheNearest) {
+  absl::Status status = Predict("lmb", "a15");
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(status.message(),
+              AllOf(HasSubstr("program \"lmb\""), HasSubstr("nearest: lbm")));
+  status = Predict("lbm@7", "a15");
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(status.message(), HasSubstr("the latest is lbm@1"));
+  status = Predict("lbm", "a16");
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(status.message(), HasSubstr("nearest: a15"));
+  EXPECT_EQ(Predict("", "a15").code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Predict(std::string(300, 'x'), "a15").code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(PredictorTest, AVectorOfAnotherModelNamesBoth) {
+  ASSERT_TRUE(predictor_.AddModel(ModelMessage("other", 1, "bbbb")).ok());
+  const absl::Status status = Predict("lbm", "a15", "other");
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status.message(),
+              AllOf(HasSubstr("\"other@1\" (bbbb)"),
+                    HasSubstr("\"base@1\" (aaaa)"), HasSubstr("do not mix")));
+}
+
+TEST_F(PredictorTest, AMissingVectorNamesItsJob) {
+  ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("new", 1)).ok());
+  v1::Job job;
+  job.set_job_id("j-17");
+  job.set_program_name("new");
+  job.set_program_version(1);
+  job.set_model_id("aaaa");
+  job.set_state(v1::JOB_STATE_RUNNING);
+  predictor_.NoteJob(job);
+  absl::Status status = Predict("new", "a15");
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status.message(),
+              AllOf(HasSubstr("running"), HasSubstr("perfvec job watch j-17")));
+  job.set_state(v1::JOB_STATE_FAILED);
+  job.set_error("trace is cut");
+  predictor_.NoteJob(job);
+  status = Predict("new", "a15");
+  EXPECT_THAT(status.message(),
+              AllOf(HasSubstr("job j-17 failed: trace is cut"),
+                    Not(HasSubstr("watch"))));
+}
+
+TEST_F(PredictorTest, NothingThatIsNotFiniteGetsIn) {
+  for (double bad :
+       {std::nan(""), std::numeric_limits<double>::infinity(), 1e300}) {
+    auto vector = VectorMessage("lbm", 1, "aaaa", 1);
+    vector.set_values(3, bad);
+    absl::Status status = predictor_.AddProgramVector(vector);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(status.message(),
+                AllOf(HasSubstr("lbm@1"), HasSubstr("element 3")));
+    auto architecture = ArchitectureMessage("a15", 2, "aaaa", 1);
+    architecture.mutable_vectors(0)->set_values(3, bad);
+    status = predictor_.AddArchitecture(architecture);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  }
+  auto wide = VectorMessage("lbm", 1, "aaaa", 1);
+  wide.add_values(1);
+  EXPECT_EQ(predictor_.AddProgramVector(wide).code(),
+            absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(Predict("lbm", "a15").ok());
+  EXPECT_EQ(response_.architecture(), "a15@1");
+}
+
+TEST_F(PredictorTest, ATimeThatIsNotPositiveIsOutOfRange) {
+  ASSERT_TRUE(
+      predictor_.AddArchitecture(ArchitectureMessage("bad", 1, "aaaa", -1))
+          .ok());
+  const absl::Status status = Predict("lbm", "bad");
+  EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
+  EXPECT_THAT(status.message(), AllOf(HasSubstr("lbm@1"), HasSubstr("bad@1")));
+  ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("huge", 1)).ok());
+  ASSERT_TRUE(
+      predictor_.AddProgramVector(VectorMessage("huge", 1, "aaaa", 3e38)).ok());
+  EXPECT_EQ(Predict("huge", "a15").code(), absl::StatusCode::kOutOfRange);
+}
+
+TEST_F(PredictorTest, ARemovedModelIsGoneAndMayComeBack) {
+  predictor_.RemoveModel("aaaa");
+  EXPECT_EQ(Predict("lbm", "a15").code(), absl::StatusCode::kNotFound);
+  ASSERT_TRUE(predictor_.AddModel(ModelMessage("base", 1, "aaaa", true)).ok());
+  EXPECT_EQ(Predict("lbm", "a15").code(),
+            absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(
+      predictor_.AddProgramVector(VectorMessage("lbm", 1, "aaaa", 1)).ok());
+  ASSERT_TRUE(
+      predictor_.AddArchitecture(ArchitectureMessage("a15", 1, "aaaa", 2))
+          .ok());
+  EXPECT_TRUE(Predict("lbm", "a15").ok());
+}
+
+TEST_F(PredictorTest, CompactionKeepsWhatIsAlive) {
+  ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("lbm", 1, {"best"})).ok());
+  ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("lbm", 2)).ok());
+  const Snapshot before = predictor_.snapshot();
+  for (int i = 0; i < 20000; ++i) {
+    ASSERT_TRUE(
+        predictor_.AddProgramVector(VectorMessage("lbm", 1, "aaaa", 1 + i))
+            .ok());
+  }
+  EXPECT_GE(predictor_.stats().compactions, 2);
+  EXPECT_LT(predictor_.stats().vectors, 10000);
+  ASSERT_TRUE(Predict("lbm@best", "a15", "base@default").ok());
+  EXPECT_DOUBLE_EQ(response_.time_ns(), 0.1 * 8 * 2 * 20000);
+  EXPECT_EQ(Predict("lbm", "a15").code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Shown(predictor_.snapshot(), Kind::kProgram),
+              testing::ElementsAre("lbm@1"));
+  // An old snapshot still shows its own instant.
+  EXPECT_THAT(Shown(before, Kind::kProgram), testing::ElementsAre("lbm@1"));
+  EXPECT_DOUBLE_EQ(
+      (*before.FindVector(Kind::kArchitecture, "a15", **before.FindModel("")))
+          ->values[0],
+      2);
+}
+
+// Readers run while versions come and go: each answer is that of a version
+// that was current, and a snapshot always shows exactly one.
+TEST_F(PredictorTest, ReadersSeeWholeWritesOnly) {
+  std::atomic<bool> stop{false};
+  std::atomic<int64_t> reads{0};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 3; ++t) {
+    readers.emplace_back([&, t] {
+      v1::PredictResponse response;
+      while (!stop.load()) {
+        if (t == 0) {
+          const Snapshot snapshot = predictor_.snapshot();
+          ASSERT_EQ(Shown(snapshot, Kind::kArchitecture).size(), 1u);
+          ASSERT_EQ(Shown(snapshot, Kind::kArchitecture),
+                    Shown(snapshot, Kind::kArchitecture));
+        } else {
+          ASSERT_TRUE(predictor_.Predict("lbm", "a15", "", &response).ok());
+          const int64_t version = std::stoll(response.architecture().substr(4));
+          // Version v has the value v + 1.
+          ASSERT_DOUBLE_EQ(response.time_ns(),
+                           0.1 * (8.0 * 10 * (version + 1)));
+        }
+        reads.fetch_add(1, std::memory_order_relaxed);
+      }
+    });
+  }
+  for (int64_t version = 2; version < 4000 || reads.load() < 1000; ++version) {
+    ASSERT_TRUE(predictor_
+                    .AddArchitecture(ArchitectureMessage("a15", version, "aaaa",
+                                                         version + 1))
+                    .ok());
+    predictor_.RemoveArchitecture("a15", version - 1);
+  }
+  stop.store(true);
+  for (auto& reader : readers) reader.join();
+  EXPECT_GE(predictor_.stats().compactions, 1);
+}
+
+TEST(NameBookTest, EditDistance) {
+  EXPECT_EQ(EditDistance("lbm", "lbm", 3), 0);
+  EXPECT_EQ(EditDistance("lbm", "LBM", 3), 0);
+  EXPECT_EQ(EditDistance("lbm", "lmb", 3), 1);
+  EXPECT_EQ(EditDistance("lbm", "lbn", 3), 1);
+  EXPECT_EQ(EditDistance("kitten", "sitting", 5), 3);
+  EXPECT_EQ(EditDistance("kitten", "sitting", 2), 3);
+  EXPECT_EQ(EditDistance("", "ab", 2), 2);
+}
+
+TEST(NameBookTest, NearestAmongManyIsBounded) {
+  NameBook book;
+  for (int i = 0; i < 20000; ++i) book.Add(absl::StrCat("program-", i));
+  EXPECT_THAT(book.Nearest("program-1999x", 3),
+              testing::Contains("program-19990"));
+  book.Remove("program-5");
+  EXPECT_FALSE(book.Has("program-5"));
+  EXPECT_THAT(book.Nearest("entirely-else", 3), testing::IsEmpty());
+}
+
+TEST(RefIndexTest, GrowsUnderReaders) {
+  RefIndex<const int> index;
+  static const int kTarget = 7;
+  absl::Notification done;
+  index.Set("0", &kTarget);
+  std::thread reader([&] {
+    do {
+      ASSERT_EQ(index.Find("0"), &kTarget);
+      ASSERT_EQ(index.Find("none"), nullptr);
+    } while (!done.HasBeenNotified());
+  });
+  for (int i = 0; i < 50000; ++i) index.Set(absl::StrCat(i), &kTarget);
+  done.Notify();
+  reader.join();
+  for (int i = 0; i < 50000; ++i) {
+    ASSERT_EQ(index.Find(absl::StrCat(i)), &kTarget);
+  }
+}
+
+}  // namespace
+}  // namespace perfvec::server
