@@ -4,8 +4,8 @@
 // A row is printed as one JSON line:
 //   {"row", "ours", "rival", "unit", "ratio", "low", "high", "cpu", "pairs"}
 // "ours" and "rival" are medians; "ratio" is the median of the pairs' ratios,
-// "low" and "high" their 10th and 90th percentile. Above 1 means ours is better,
-// whether the unit is a rate or a time.
+// "low" and "high" their 10th and 90th percentile. Above 1 means ours is
+// better, whether the unit is a rate or a time.
 //
 //   bench::PairOptions options{.row = "import", .unit = "M instr/s"};
 //   bench::RunPairs(options, [] { return OurRate(); }, [] { return Rival(); });
@@ -43,7 +43,8 @@ inline std::string CpuName() {
   std::string line, name = "unknown";
   std::string best = "no AVX2";
   while (std::getline(info, line)) {
-    if (line.rfind("model name", 0) == 0) name = line.substr(line.find(':') + 2);
+    if (line.rfind("model name", 0) == 0)
+      name = line.substr(line.find(':') + 2);
     if (line.rfind("flags", 0) == 0) {
       for (const char* flag : {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}) {
         if (line.find(std::string(" ") + flag) != std::string::npos) {
