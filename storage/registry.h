@@ -20,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -68,7 +69,9 @@ class Registry {
       absl::string_view ref, bool all_versions) = 0;
 
   // --- Architectures ------------------------------------------------------
-  // Same name and same content: the version that is there; else a new version.
+  // A draft that the latest version does not contradict (attributes, price,
+  // power, vectors) returns that version, with tags and aliases merged and
+  // vectors under further models added; any other makes a new version.
   virtual absl::StatusOr<api::Architecture> CreateArchitecture(
       api::Architecture draft) = 0;
   virtual absl::StatusOr<api::Architecture> GetArchitecture(
@@ -84,7 +87,8 @@ class Registry {
   // `weights_chunks`: chunk-store digests of model.safetensors, in order.
   virtual absl::StatusOr<api::Model> CreateModel(
       api::Model draft, std::vector<std::string> weights_chunks) = 0;
-  // Also takes a model id; "" means "default" (alias of any model).
+  // Also takes a model id; "" and "default" mean the alias "default", which one
+  // model at most has.
   virtual absl::StatusOr<api::Model> GetModel(absl::string_view ref) = 0;
   virtual absl::StatusOr<std::vector<std::string>> GetModelWeightsChunks(
       absl::string_view model_id) = 0;

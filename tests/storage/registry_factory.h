@@ -1,0 +1,133 @@
+// Both registries by name, for typed and parameterised tests, and the records
+// that tests make of them.
+//
+//   std::unique_ptr<Registry> r = MakeRegistry("rocksdb", directory,
+//   clock.Now());
+#ifndef PERFVEC_TESTS_STORAGE_REGISTRY_FACTORY_H_
+#define PERFVEC_TESTS_STORAGE_REGISTRY_FACTORY_H_
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "storage/memory_registry.h"
+#include "storage/registry.h"
+#include "storage/rocksdb_registry.h"
+
+namespace perfvec::storage {
+
+// A directory that goes with the test.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "perfvec-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+  std::string File(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+class FakeClock {
+ public:
+  absl::Time Now() const {
+    absl::MutexLock lock(&mutex_);
+    return now_;
+  }
+  void Advance(absl::Duration duration) {
+    absl::MutexLock lock(&mutex_);
+    now_ += duration;
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  absl::Time now_ ABSL_GUARDED_BY(mutex_) =
+      absl::FromUnixSeconds(1'700'000'000);
+};
+
+inline std::unique_ptr<Registry> MakeRegistry(const std::string& engine,
+                                              const std::string& directory,
+                                              const FakeClock& clock) {
+  auto now = [&clock] { return clock.Now(); };
+  if (engine == "memory") return NewMemoryRegistry(now);
+  RocksDbOptions options;
+  options.path = directory;
+  auto registry = OpenRocksDbRegistry(options, now);
+  EXPECT_TRUE(registry.ok()) << registry.status();
+  return registry.ok() ? *std::move(registry) : nullptr;
+}
+
+inline v1::TraceRecord MakeTrace(const std::string& id) {
+  v1::TraceRecord record;
+  record.mutable_trace()->set_trace_id(id);
+  record.mutable_trace()->set_size_bytes(1000);
+  record.mutable_trace()->set_instructions(4096);
+  record.mutable_trace()->set_isa("aarch64");
+  record.add_chunk_sha256(std::string(32, id.empty() ? 'x' : id[0]));
+  record.set_chunk_size_bytes(4 << 20);
+  return record;
+}
+
+inline api::Program MakeProgram(const std::string& name,
+                                const std::string& trace_id) {
+  api::Program program;
+  program.set_name(name);
+  program.set_trace_id(trace_id);
+  return program;
+}
+
+inline constexpr int kWidth = 4;
+
+inline api::Model MakeModel(const std::string& name,
+                            const std::string& model_id) {
+  api::Model model;
+  model.set_name(name);
+  model.set_model_id(model_id);
+  model.set_manifest_json("{}");
+  model.set_width(kWidth);
+  model.set_segment_instructions(1024);
+  return model;
+}
+
+inline api::Job MakeJob(const std::string& model_id) {
+  api::Job job;
+  job.set_model_id(model_id);
+  job.set_instructions(4096);
+  job.set_shard_instructions(1024);
+  job.set_shards(4);
+  return job;
+}
+
+inline v1::ShardRecord MakeShard(uint32_t shard) {
+  v1::ShardRecord record;
+  record.set_shard(shard);
+  record.set_instructions(1024);
+  record.set_accumulator(absl::StrCat("accumulator ", shard));
+  return record;
+}
+
+inline v1::ProgramVectorRecord MakeVector(const api::Job& job) {
+  v1::ProgramVectorRecord vector;
+  vector.set_program_name(job.program_name());
+  vector.set_program_version(job.program_version());
+  vector.set_model_id(job.model_id());
+  vector.set_instructions(job.instructions());
+  for (int i = 0; i < kWidth; ++i) vector.add_values(i + 0.5);
+  return vector;
+}
+
+}  // namespace perfvec::storage
+
+#endif  // PERFVEC_TESTS_STORAGE_REGISTRY_FACTORY_H_
