@@ -68,10 +68,10 @@ absl::Status CheckTensors(const Manifest& manifest, const TensorMap& tensors) {
                        " values, found ", it->second.values.size()));
     }
     for (size_t i = 0; i < size; ++i) {
-      if (!std::isfinite(it->second.values[i])) {
+      if (!(std::fabs(it->second.values[i]) <= kMaxWeight)) {
         return absl::InvalidArgumentError(absl::StrCat(
-            "tensor \"", name, "\": expected finite values, found ",
-            it->second.values[i], " at element ", i));
+            "tensor \"", name, "\": expected values within +-", kMaxWeight,
+            ", found ", it->second.values[i], " at element ", i));
       }
     }
   }

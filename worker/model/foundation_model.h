@@ -6,7 +6,8 @@
 //   lstm.weight_ih_l<k>  [4H, I or H]     lstm.weight_hh_l<k>  [4H, H]
 //   lstm.bias_ih_l<k>    [4H]              lstm.bias_hh_l<k>    [4H]  (bias)
 //   architecture_vectors [n, H]            (if architectures are listed)
-// Every tensor must be there with that shape, none other, all values finite.
+// Every tensor must be there with that shape, none other, all values within
+// +-kMaxWeight.
 //
 // The model id is the lower-case hex SHA-256 of CanonicalDefinition(manifest),
 // a newline, and the bytes of the "lstm." tensors in the order of their names.
@@ -34,6 +35,11 @@
 #include "worker/model/safetensors.h"
 
 namespace perfvec::compute {
+
+// With weights and inputs (kMaxInput) bounded so, a sum of at most 8192
+// products cannot overflow float: what a kernel gives is always a number.
+inline constexpr float kMaxWeight = 1e10f;
+inline constexpr float kMaxInput = 1e20f;
 
 using TensorMap = std::map<std::string, Tensor>;
 

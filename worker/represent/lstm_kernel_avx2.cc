@@ -1,0 +1,44 @@
+#include <immintrin.h>
+
+#include "worker/represent/lstm_kernel_impl.h"
+
+namespace perfvec::compute {
+namespace {
+
+// 3 lanes x 4 gates = 12 accumulators and 3 broadcasts, weights from memory or
+// the sixteenth register.
+struct Avx2 {
+  static constexpr int kWidth = 8;
+  static constexpr int kLanes = 3;
+  using F = __m256;
+  static F Load(const float* p) { return _mm256_loadu_ps(p); }
+  static void Store(float* p, F a) { _mm256_storeu_ps(p, a); }
+  static F Broadcast(float a) { return _mm256_set1_ps(a); }
+  static F Fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static F Mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static F Add(F a, F b) { return _mm256_add_ps(a, b); }
+  static F Sub(F a, F b) { return _mm256_sub_ps(a, b); }
+  static F Div(F a, F b) { return _mm256_div_ps(a, b); }
+  static F Max(F a, F b) { return _mm256_max_ps(a, b); }
+  static F Min(F a, F b) { return _mm256_min_ps(a, b); }
+  // 2^n from n + 1.5 * 2^23.
+  static F PowerOfTwo(F shifted) {
+    const __m256i n = _mm256_castps_si256(shifted);
+    return _mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+  }
+  static void AddToDoubles(double* p, F a) {
+    const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(a));
+    const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
+    _mm256_storeu_pd(p, _mm256_add_pd(_mm256_loadu_pd(p), low));
+    _mm256_storeu_pd(p + 4, _mm256_add_pd(_mm256_loadu_pd(p + 4), high));
+  }
+};
+
+}  // namespace
+
+void LstmStepAvx2(const PackedLayer& layer, const LstmStep& step) {
+  LstmStepOver<Avx2>(layer, step);
+}
+
+}  // namespace perfvec::compute

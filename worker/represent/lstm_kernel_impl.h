@@ -1,0 +1,150 @@
+// The body of the LSTM step, written once over a vector type V and compiled by
+// lstm_kernel_{avx512,avx2,generic}.cc with flags of their own.
+//
+// Everything here has internal linkage: a function compiled with AVX-512 flags
+// must never be picked by the linker for a CPU without it. Compiled with
+// -ffp-contract=off: what is fused is written as Fma.
+//
+// V provides: kWidth, kLanes (lanes a register tile holds), F, Load, Store,
+// Broadcast, Fma(a, b, c) = a * b + c, Mul, Add, Sub, Div, Max, Min (the second
+// operand if either is NaN), PowerOfTwo, AddToDoubles.
+#ifndef PERFVEC_WORKER_REPRESENT_LSTM_KERNEL_IMPL_H_
+#define PERFVEC_WORKER_REPRESENT_LSTM_KERNEL_IMPL_H_
+
+#include "worker/represent/lstm_kernel.h"
+
+namespace perfvec::compute {
+namespace {
+
+// exp(y) - 1, to about 2 ulp, for |y| <= 40; beyond that exp(+-40) - 1, which
+// makes a gate 1 or 0 to float precision and keeps the products of two
+// denominators finite. NaN stays NaN. Reduction by ln 2 in two parts and the
+// polynomial of Cephes' expf; 2^n * (1 + p) - 1 is formed as 2^n * p +
+// (2^n - 1), which keeps full relative precision near 0.
+template <class V>
+inline typename V::F ExpMinusOne(typename V::F y) {
+  using F = typename V::F;
+  y = V::Min(V::Broadcast(40.0f), V::Max(V::Broadcast(-40.0f), y));
+  // Adding 1.5 * 2^23 rounds to an integer, left in the low mantissa bits.
+  const F magic = V::Broadcast(12582912.0f);
+  const F shifted = V::Fma(y, V::Broadcast(1.44269504088896341f), magic);
+  const F n = V::Sub(shifted, magic);
+  F r = V::Fma(n, V::Broadcast(-0.693359375f), y);
+  r = V::Fma(n, V::Broadcast(2.12194440e-4f), r);
+  F p = V::Broadcast(1.9875691500e-4f);
+  p = V::Fma(p, r, V::Broadcast(1.3981999507e-3f));
+  p = V::Fma(p, r, V::Broadcast(8.3334519073e-3f));
+  p = V::Fma(p, r, V::Broadcast(4.1665795894e-2f));
+  p = V::Fma(p, r, V::Broadcast(1.6666665459e-1f));
+  p = V::Fma(p, r, V::Broadcast(5.0000001201e-1f));
+  p = V::Fma(p, V::Mul(r, r), r);
+  const F scale = V::PowerOfTwo(shifted);
+  return V::Fma(scale, p, V::Sub(scale, V::Broadcast(1.0f)));
+}
+
+// With e(y) = exp(y) - 1: sigmoid(x) = 1 / (2 + e(-x)) and tanh(x) =
+// -e(-2x) / (2 + e(-2x)), so that a product of both needs one division.
+template <class V>
+inline void Gates(const typename V::F gates[kGates], float* cell,
+                  float* hidden) {
+  using F = typename V::F;
+  const F minus_one = V::Broadcast(-1.0f);
+  const F minus_two = V::Broadcast(-2.0f);
+  const F two = V::Broadcast(2.0f);
+  const F input = V::Add(two, ExpMinusOne<V>(V::Mul(gates[0], minus_one)));
+  const F forget = V::Add(two, ExpMinusOne<V>(V::Mul(gates[1], minus_one)));
+  const F update = ExpMinusOne<V>(V::Mul(gates[2], minus_two));
+  const F output = V::Add(two, ExpMinusOne<V>(V::Mul(gates[3], minus_one)));
+  const F added = V::Div(update, V::Mul(input, V::Add(two, update)));
+  const F c = V::Sub(V::Div(V::Load(cell), forget), added);
+  V::Store(cell, c);
+  const F tanh_c = ExpMinusOne<V>(V::Mul(c, minus_two));
+  const F denominator = V::Mul(output, V::Add(two, tanh_c));
+  V::Store(hidden, V::Div(V::Mul(tanh_c, minus_one), denominator));
+}
+
+// acc[lane][gate] += rows[lane][k] * weights[k][gate], k in order.
+template <class V, int R>
+inline const float* Accumulate(const float* weights, int size, const float* row,
+                               size_t stride, typename V::F acc[R][kGates]) {
+  using F = typename V::F;
+  const float* rows[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) rows[r] = row + r * stride;
+#pragma GCC unroll 2
+  for (int k = 0; k < size; ++k) {
+    F w[kGates];
+#pragma GCC unroll 4
+    for (int g = 0; g < kGates; ++g) w[g] = V::Load(weights + g * kPanelUnits);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const F x = V::Broadcast(rows[r][k]);
+#pragma GCC unroll 4
+      for (int g = 0; g < kGates; ++g) acc[r][g] = V::Fma(x, w[g], acc[r][g]);
+    }
+    weights += kGates * kPanelUnits;
+  }
+  return weights;
+}
+
+// R lanes from `lane` on, units [unit, unit + kWidth) of a panel.
+template <class V, int R>
+void Tile(const PackedLayer& layer, const LstmStep& step, int lane, int panel,
+          int unit) {
+  using F = typename V::F;
+  const size_t k_size = static_cast<size_t>(layer.inputs + layer.hidden);
+  const size_t row_size = static_cast<size_t>(kGates) * kPanelUnits;
+  const size_t stride = static_cast<size_t>(layer.panels) * kPanelUnits;
+  const size_t first = static_cast<size_t>(lane);
+  const float* bias = layer.bias + panel * row_size + unit;
+  const float* weights = layer.weights + panel * k_size * row_size + unit;
+  F acc[R][kGates];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int g = 0; g < kGates; ++g)
+      acc[r][g] = V::Load(bias + g * kPanelUnits);
+  }
+  weights = Accumulate<V, R>(weights, layer.inputs,
+                             step.input + first * step.input_stride,
+                             step.input_stride, acc);
+  Accumulate<V, R>(weights, layer.hidden, step.hidden_in + first * stride,
+                   stride, acc);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const size_t at =
+        (first + r) * stride + static_cast<size_t>(panel) * kPanelUnits + unit;
+    Gates<V>(acc[r], step.cell + at, step.hidden_out + at);
+    if (step.sums != nullptr && step.keep[first + r] != 0) {
+      V::AddToDoubles(step.sums + at, V::Max(V::Broadcast(0.0f),
+                                             V::Load(step.hidden_out + at)));
+    }
+  }
+}
+
+template <class V, int R>
+void Tiles(const PackedLayer& layer, const LstmStep& step, int panel, int unit,
+           int lane) {
+  for (; lane + R <= step.lanes; lane += R) {
+    Tile<V, R>(layer, step, lane, panel, unit);
+  }
+  if constexpr (R > 1) {
+    if (lane < step.lanes) Tiles<V, R - 1>(layer, step, panel, unit, lane);
+  }
+}
+
+// A panel's weights (131 kB for 512 inputs) stay in the second-level cache
+// while all lanes pass; the lanes' h and c are smaller still.
+template <class V>
+void LstmStepOver(const PackedLayer& layer, const LstmStep& step) {
+  for (int panel = 0; panel < layer.panels; ++panel) {
+    for (int unit = 0; unit < kPanelUnits; unit += V::kWidth) {
+      Tiles<V, V::kLanes>(layer, step, panel, unit, 0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace perfvec::compute
+
+#endif  // PERFVEC_WORKER_REPRESENT_LSTM_KERNEL_IMPL_H_

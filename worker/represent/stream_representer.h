@@ -1,0 +1,90 @@
+// From the features of consecutive instructions to their part of the program
+// vector, in memory that does not grow with the trace.
+//
+// Takes a range [begin, end) of a trace, begin at a segment boundary, and wants
+// the features from first_instruction() = max(0, begin - warm_up) on, in order,
+// in pieces of any size. It holds the inputs of one batch of segments (of one
+// segment's windows in window mode), runs them on the back end when they are
+// all there, and keeps the last warm_up instructions for the next.
+//
+// The result does not depend on the pieces, and the accumulators of ranges that
+// make up a trace merge to that of the whole trace.
+//
+// One thread at a time. The back end is borrowed and must outlive it.
+//
+//   ASSIGN r = StreamRepresenter::Create(back_end.get(), {0, count}, {});
+//   while (reader gives a block) RETURN_IF_ERROR(r.Feed(features, n));
+//   ASSIGN sum = r.Finish();
+#ifndef PERFVEC_WORKER_REPRESENT_STREAM_REPRESENTER_H_
+#define PERFVEC_WORKER_REPRESENT_STREAM_REPRESENTER_H_
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/represent/program_vector.h"
+#include "worker/represent/representer.h"
+
+namespace perfvec::compute {
+
+inline constexpr int64_t kEndOfTrace = std::numeric_limits<int64_t>::max();
+
+struct InstructionRange {
+  int64_t begin = 0;          // a multiple of segment_length
+  int64_t end = kEndOfTrace;  // exclusive; a multiple too, or the trace's end
+};
+
+struct StreamOptions {
+  // Called by Feed and Finish after each batch with the instructions of the
+  // range represented so far. An error stops the work and is returned.
+  std::function<absl::Status(int64_t instructions_done)> progress;
+};
+
+class StreamRepresenter {
+ public:
+  // INVALID_ARGUMENT for a range that is empty backwards or not aligned.
+  static absl::StatusOr<StreamRepresenter> Create(Representer* back_end,
+                                                  InstructionRange range,
+                                                  StreamOptions options);
+
+  // The position Feed starts at.
+  int64_t first_instruction() const { return first_instruction_; }
+  // The position Feed wants next.
+  int64_t next_instruction() const { return buffer_begin_ + buffer_rows_; }
+
+  // features: [count][kRawFeatures] row-major. OUT_OF_RANGE past the range's
+  // end, INVALID_ARGUMENT for features whose inputs exceed kMaxInput or are
+  // NaN. After an error the object is of no further use.
+  absl::Status Feed(const float* features, size_t count);
+
+  // What is left, then the sum. FAILED_PRECONDITION if the range has an end and
+  // it has not been reached.
+  absl::StatusOr<ProgramVectorAccumulator> Finish();
+
+ private:
+  StreamRepresenter(Representer* back_end, InstructionRange range,
+                    StreamOptions options);
+
+  absl::Status RunBatch(bool last);
+  absl::Status RunSegments(int64_t end);
+  absl::Status RunWindows(int64_t end);
+
+  Representer* back_end_;
+  InstructionRange range_;
+  StreamOptions options_;
+  int64_t first_instruction_ = 0;
+  int64_t capacity_rows_ = 0;
+  // Rows of encoded inputs for [buffer_begin_, buffer_begin_ + buffer_rows_).
+  std::vector<float> buffer_;
+  int64_t buffer_begin_ = 0;
+  int64_t buffer_rows_ = 0;
+  int64_t done_ = 0;  // everything before it is in sum_
+  ProgramVectorAccumulator sum_;
+};
+
+}  // namespace perfvec::compute
+
+#endif  // PERFVEC_WORKER_REPRESENT_STREAM_REPRESENTER_H_

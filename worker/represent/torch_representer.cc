@@ -1,0 +1,206 @@
+#include "worker/represent/torch_representer.h"
+
+#include <torch/cuda.h>
+#include <torch/nn/modules/rnn.h>
+#include <torch/utils.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <set>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace perfvec::compute {
+namespace {
+
+// Steps run in one call: bounds the outputs held at once.
+constexpr int kMaxChunkSteps = 128;
+
+absl::Status FromException(absl::string_view where, const std::exception& e) {
+  return absl::InternalError(absl::StrCat("libtorch, ", where, ": ", e.what()));
+}
+
+class TorchRepresenter : public Representer {
+ public:
+  TorchRepresenter(std::shared_ptr<const FoundationModel> model,
+                   torch::Device device, int lanes)
+      : model_(std::move(model)),
+        device_(device),
+        lanes_(lanes),
+        lstm_(Options(model_->manifest())) {
+    torch::NoGradGuard no_grad;
+    for (auto& parameter : lstm_->named_parameters()) {
+      // FoundationModel has checked names, shapes and sizes.
+      const Tensor& from = model_->tensors().at("lstm." + parameter.key());
+      torch::Tensor& to = parameter.value();
+      std::memcpy(to.data_ptr<float>(), from.values.data(), to.nbytes());
+    }
+    lstm_->to(device_);
+    lstm_->eval();
+  }
+
+  const std::shared_ptr<const FoundationModel>& model() const override {
+    return model_;
+  }
+  std::string Description() const override {
+    return absl::StrCat("libtorch ", device_.str());
+  }
+  int PreferredLanes() const override { return lanes_; }
+
+  absl::Status Run(const LaneBatch& batch, double* sums) override {
+    const size_t width = static_cast<size_t>(model_->manifest().width);
+    try {
+      for (size_t i = 0; i < batch.lanes.size();
+           i += static_cast<size_t>(lanes_)) {
+        const size_t n =
+            std::min(batch.lanes.size() - i, static_cast<size_t>(lanes_));
+        RunLanes(batch.inputs, &batch.lanes[i], static_cast<int>(n),
+                 sums + i * width);
+      }
+    } catch (const std::exception& e) {
+      return FromException("running the network", e);
+    }
+    for (size_t i = 0; i < batch.lanes.size() * width; ++i) {
+      if (!std::isfinite(sums[i])) {
+        return absl::InternalError(
+            absl::StrCat("model ", model_->manifest().name,
+                         ": expected finite outputs, found ", sums[i],
+                         " in unit ", i % width, "; an input was NaN"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  static torch::nn::LSTMOptions Options(const Manifest& m) {
+    return torch::nn::LSTMOptions(static_cast<int64_t>(m.inputs.width()),
+                                  m.width)
+        .num_layers(m.layers)
+        .bias(m.bias);
+  }
+
+  void RunLanes(const float* inputs, const Lane* lanes, int n, double* sums);
+
+  const std::shared_ptr<const FoundationModel> model_;
+  const torch::Device device_;
+  const int lanes_;
+  torch::nn::LSTM lstm_;
+};
+
+// All lanes end at the same step. Time is cut where a lane starts (its state is
+// zeroed there) and where one begins to count, so that within a piece all lanes
+// do the same.
+void TorchRepresenter::RunLanes(const float* inputs, const Lane* lanes, int n,
+                                double* sums) {
+  torch::InferenceMode inference;
+  const Manifest& m = model_->manifest();
+  const int64_t columns = static_cast<int64_t>(m.inputs.width());
+  int total = 0;
+  for (int i = 0; i < n; ++i) total = std::max(total, lanes[i].steps);
+  std::set<int> cuts = {total};
+  for (int i = 0; i < n; ++i) {
+    cuts.insert(total - lanes[i].steps);
+    cuts.insert(total - lanes[i].kept);
+  }
+  for (int at = kMaxChunkSteps; at < total; at += kMaxChunkSteps) {
+    cuts.insert(at);
+  }
+
+  auto on_device = torch::TensorOptions(device_);
+  torch::Tensor hidden = torch::zeros({m.layers, lanes_, m.width}, on_device);
+  torch::Tensor cell = torch::zeros_like(hidden);
+  torch::Tensor sum =
+      torch::zeros({lanes_, m.width}, on_device.dtype(torch::kDouble));
+  for (auto cut = cuts.begin(); *cut < total;) {
+    const int begin = *cut++;
+    const int end = *cut;
+    torch::Tensor input = torch::zeros({end - begin, lanes_, columns});
+    torch::Tensor started = torch::ones({1, lanes_, 1});
+    torch::Tensor counted = torch::zeros({lanes_, 1}, torch::kDouble);
+    bool any_starts = false, any_counted = false;
+    for (int i = 0; i < n; ++i) {
+      const Lane& lane = lanes[i];
+      const int start = total - lane.steps;
+      if (start == begin && begin > 0) {
+        started[0][i][0] = 0;
+        any_starts = true;
+      }
+      if (begin >= total - lane.kept) {
+        counted[i][0] = 1;
+        any_counted = true;
+      }
+      for (int t = begin; t < end && start <= begin; ++t) {
+        const int64_t row = lane.first_row + (t - start);
+        if (row < 0) continue;
+        std::memcpy(input.data_ptr<float>() +
+                        ((t - begin) * int64_t{lanes_} + i) * columns,
+                    inputs + row * columns,
+                    static_cast<size_t>(columns) * sizeof(float));
+      }
+    }
+    if (any_starts) {
+      started = started.to(device_);
+      hidden = hidden * started;
+      cell = cell * started;
+    }
+    torch::Tensor output;
+    std::tuple<torch::Tensor, torch::Tensor> state;
+    std::tie(output, state) =
+        lstm_->forward(input.to(device_), std::make_tuple(hidden, cell));
+    std::tie(hidden, cell) = state;
+    if (any_counted) {
+      sum += output.relu().to(torch::kDouble).sum(0) * counted.to(device_);
+    }
+  }
+  sum = sum.to(torch::kCPU).contiguous();
+  std::memcpy(
+      sums, sum.data_ptr<double>(),
+      static_cast<size_t>(n) * static_cast<size_t>(m.width) * sizeof(double));
+}
+
+}  // namespace
+
+bool TorchFindsCuda() {
+  try {
+    return torch::cuda::is_available();
+  } catch (const std::exception&) {
+    return false;  // no CUDA driver is the same as no GPU
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Representer>> MakeTorchRepresenter(
+    std::shared_ptr<const FoundationModel> model, const TorchOptions& options) {
+  torch::Device device(torch::kCPU);
+  try {
+    device = torch::Device(options.device);
+  } catch (const std::exception& e) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("device \"", options.device,
+                     "\": expected one such as cpu, cuda or cuda:1"));
+  }
+  try {
+    if (device.is_cuda() &&
+        (!TorchFindsCuda() ||
+         device.index() >= static_cast<int>(torch::cuda::device_count()))) {
+      return absl::UnavailableError(absl::StrCat(
+          "device \"", options.device,
+          "\": this LibTorch finds no such GPU; use cpu, or a LibTorch built "
+          "with CUDA on a machine that has one"));
+    }
+    at::globalContext().setAllowTF32CuDNN(false);
+    at::globalContext().setAllowTF32CuBLAS(false);
+    at::globalContext().setBenchmarkCuDNN(false);
+    const int lanes =
+        options.lanes > 0 ? options.lanes : (device.is_cpu() ? 64 : 2048);
+    return std::make_unique<TorchRepresenter>(std::move(model), device, lanes);
+  } catch (const std::exception& e) {
+    return FromException(absl::StrCat("device ", options.device), e);
+  }
+}
+
+}  // namespace perfvec::compute
