@@ -104,8 +104,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "inputs[3]"},
         BadCase{"Transform",
                 [](Json& j) { j["inputs"][3]["transform"] = "sqrt"; },
-                "\"inputs[3].transform\": expected identity, log2_1p "
-                "or equals"},
+                "\"inputs[3].transform\": expected identity, log2_1p, "
+                "equals or bit"},
         BadCase{"NegativeStd", [](Json& j) { j["inputs"][3]["std"] = -1; },
                 "inputs[3]"},
         BadCase{"NullMean", [](Json& j) { j["inputs"][3]["mean"] = nullptr; },
