@@ -262,7 +262,8 @@ absl::Status CheckObjectText(absl::string_view key, const std::string& text) {
 absl::Status ValidateManifest(const Manifest& m) {
   if (m.name.empty()) return Bad("name", "a name", "an empty string");
   if (m.feature_schema != kFeatureSchemaId) {
-    return Bad("feature_schema", kFeatureSchemaId, m.feature_schema);
+    return Bad("feature_schema", std::string(kFeatureSchemaId),
+               m.feature_schema);
   }
   absl::Status s = CheckRange("layers", m.layers, 1, kMaxLayers);
   s.Update(CheckRange("width", m.width, 1, kMaxWidth));

@@ -20,12 +20,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "worker/features/feature_schema.h"
 #include "worker/model/input_encoding.h"
 
 namespace perfvec::compute {
-
-// The 51 features of worker/features, in their order.
-inline constexpr char kFeatureSchemaId[] = "perfvec-51-v1";
 
 enum class CellType { kLstm };
 
@@ -47,7 +45,7 @@ struct TrainedArchitecture {
 
 struct Manifest {
   std::string name;
-  std::string feature_schema = kFeatureSchemaId;
+  std::string feature_schema{kFeatureSchemaId};
   InputEncoding inputs;  // one column per input of the network
   CellType cell = CellType::kLstm;
   int layers = 2;

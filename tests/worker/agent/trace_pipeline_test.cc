@@ -1,0 +1,114 @@
+#include "worker/agent/trace_pipeline.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/testing/processes.h"
+#include "tests/worker/agent/test_data.h"
+
+namespace perfvec::worker {
+namespace {
+
+using compute::ProgramVectorAccumulator;
+using ::testing::HasSubstr;
+
+constexpr uint32_t kSegment = 1024;
+constexpr uint32_t kInstructions = 30 * kSegment + 333;
+
+absl::Status GoOn(uint64_t) { return absl::OkStatus(); }
+
+class TracePipelineTest : public ::testing::Test {
+ protected:
+  TracePipelineTest()
+      : seed_(testing::TestSeed()),
+        model_(TinyModel(seed_)),
+        pvt_(RandomPvt(seed_, kInstructions, 3000)),
+        back_end_(*compute::MakeCpuRepresenter(model_, {.threads = 1})) {}
+
+  std::unique_ptr<TracePipeline> Open(std::string bytes) {
+    auto pipeline = TracePipeline::Open(
+        std::make_unique<trace::StringSource>(std::move(bytes), "t.pvt", 777),
+        back_end_.get());
+    EXPECT_TRUE(pipeline.ok()) << pipeline.status();
+    return *std::move(pipeline);
+  }
+
+  const uint64_t seed_;
+  const std::shared_ptr<const compute::FoundationModel> model_;
+  const std::string pvt_;
+  const std::unique_ptr<compute::Representer> back_end_;
+};
+
+TEST_F(TracePipelineTest, AnySplitOverAnyPipelinesGivesTheSameBits) {
+  const ProgramVectorAccumulator whole = RepresentWhole(pvt_, model_);
+  ASSERT_EQ(whole.instructions(), kInstructions);
+  std::mt19937_64 random(seed_);
+  for (int round = 0; round < 5; ++round) {
+    // Every shard goes to one of three workers, which keep their pipelines.
+    std::unique_ptr<TracePipeline> workers[3];
+    ProgramVectorAccumulator sum(model_->id(), 8);
+    for (uint64_t begin = 0, end; begin < kInstructions; begin = end) {
+      end = std::min<uint64_t>(begin + kSegment * (1 + random() % 4),
+                               kInstructions);
+      auto& worker = workers[random() % 3];
+      if (worker == nullptr || random() % 4 == 0) worker = Open(pvt_);
+      ASSERT_TRUE(worker->CanRepresent(begin));
+      auto shard = worker->Represent(begin, end, GoOn);
+      ASSERT_TRUE(shard.ok()) << shard.status();
+      ASSERT_EQ(shard->instructions(), end - begin);
+      ASSERT_TRUE(sum.Merge(*shard).ok());
+    }
+    EXPECT_TRUE(sum == whole) << "round " << round;
+  }
+}
+
+TEST_F(TracePipelineTest, WhatLiesBehindIsRefused) {
+  auto pipeline = Open(pvt_);
+  ASSERT_TRUE(pipeline->Represent(8 * kSegment, 9 * kSegment, GoOn).ok());
+  EXPECT_FALSE(pipeline->CanRepresent(0));
+  EXPECT_TRUE(pipeline->CanRepresent(9 * kSegment));
+  EXPECT_EQ(pipeline->Represent(0, kSegment, GoOn).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(TracePipelineTest, TellsProgressAndStopsWhenTold) {
+  auto pipeline = Open(pvt_);
+  std::vector<uint64_t> told;
+  ASSERT_TRUE(pipeline
+                  ->Represent(10 * kSegment, kInstructions,
+                              [&](uint64_t done) {
+                                told.push_back(done);
+                                return absl::OkStatus();
+                              })
+                  .ok());
+  EXPECT_EQ(told.front(), 0);  // while the prefix is passed over
+  EXPECT_EQ(told.back(), kInstructions - 10 * kSegment);
+  EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
+
+  pipeline = Open(pvt_);
+  EXPECT_EQ(
+      pipeline
+          ->Represent(10 * kSegment, kInstructions,
+                      [](uint64_t) { return absl::CancelledError("stop"); })
+          .status(),
+      absl::CancelledError("stop"));
+}
+
+TEST_F(TracePipelineTest, ATraceThatEndsBeforeTheShardIsNamed) {
+  auto sum = Open(pvt_)->Represent(30 * kSegment, 32 * kSegment, GoOn);
+  EXPECT_EQ(sum.status().code(), absl::StatusCode::kOutOfRange);
+  EXPECT_THAT(sum.status().message(), HasSubstr("31053"));
+}
+
+TEST_F(TracePipelineTest, ADamagedTraceIsTheReadersWord) {
+  std::string damaged = pvt_;
+  damaged[damaged.size() / 2] ^= 1;
+  auto sum = Open(damaged)->Represent(0, kInstructions, GoOn);
+  EXPECT_EQ(sum.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(sum.status().message(), HasSubstr("t.pvt"));
+}
+
+}  // namespace
+}  // namespace perfvec::worker

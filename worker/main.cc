@@ -1,0 +1,21 @@
+// perfvec-worker: computes program vectors for a server.
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include "worker/agent/run_command.h"
+
+int main(int argc, char** argv) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("perfvec-worker"));
+  CLI::App app("The worker of PerfVec Serve");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", PERFVEC_VERSION);
+  int exit_code = 0;
+  perfvec::worker::AddRunCommand(&app, &exit_code);
+  CLI11_PARSE(app, argc, argv);
+  return exit_code;
+}
