@@ -15,9 +15,11 @@
 #include <cstddef>
 #include <vector>
 
+#include "worker/features/feature_schema.h"
+
 namespace perfvec::compute {
 
-inline constexpr int kRawFeatures = 51;
+inline constexpr int kRawFeatures = kFeatureCount;
 
 struct InputColumn {
   enum class Transform {
@@ -37,7 +39,8 @@ struct InputEncoding {
   std::vector<InputColumn> columns;
 
   size_t width() const { return columns.size(); }
-  // features: [n][kRawFeatures] row-major; inputs: [n][width()] row-major.
+  // features: [n][kRawFeatures] row-major; inputs: [n][width()] row-major. The
+  // same bits on every machine: log2 is our own, not the C library's.
   void Encode(const float* features, size_t n, float* inputs) const;
 };
 
