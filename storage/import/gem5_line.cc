@@ -1,5 +1,6 @@
 #include "storage/import/gem5_line.h"
 
+#include <cstring>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
@@ -33,11 +34,9 @@ constexpr const char* kRestNames[kFieldsBeforeRegisters] = {
 
 constexpr char kExtraField[] = "the line should end before it";
 
-constexpr InstructionFlag kFlagsInOrder[] = {
-    kMicroOp,          kConditionalBranch, kUnconditionalBranch, kDirectBranch,
-    kSquashAfter,      kSerializeAfter,    kSerializeBefore,     kAtomic,
-    kStoreConditional, kReadBarrier,       kWriteBarrier,        kQuiesce,
-    kNonSpeculative};
+// The flags from micro_op to non_speculative are consecutive bits.
+constexpr int kFlagFields = 13;
+static_assert(kNonSpeculative == kMicroOp << (kFlagFields - 1), "");
 
 // Reads numbers from left to right. After the first bad one every call
 // returns 0 and the place and the reason are kept, so that a line is checked
@@ -100,6 +99,35 @@ class FieldReader {
     return bit;
   }
 
+  // Skips fields that read just so: nearly every line has the same ones.
+  template <size_t size>
+  bool Skip(const char (&text)[size]) {
+    const size_t length = size - 1;
+    if (end_ - position_ < length ||
+        std::memcmp(position_, text, length) != 0) {
+      return false;
+    }
+    position_ += length - 1;  // the last blank belongs to the next field
+    return true;
+  }
+
+  // Four fields of 0 or 1 behind single blanks, at once: the first is the
+  // lowest bit. False, with nothing taken, for anything else.
+  bool FourBits(uint32_t* bits) {
+    constexpr uint64_t kZeros = 0x3020302030203020;  // " 0 0 0 0"
+    constexpr uint64_t kOnes = 0x0100010001000100;
+    uint64_t word;
+    if (end_ - position_ < sizeof word) return false;
+    std::memcpy(&word, position_, sizeof word);
+    word ^= kZeros;
+    // The byte behind must end the last field.
+    if ((word & ~kOnes) != 0 || position_[sizeof word] > ' ') return false;
+    position_ += sizeof word;
+    // Bits 8, 24, 40 and 56 to the top four.
+    *bits = word * 0x10002000400080 >> 60;
+    return true;
+  }
+
   uint64_t Fail(const char* where, const char* reason) {
     if (failure_ == nullptr) {
       failure_ = where;
@@ -127,6 +155,20 @@ class FieldReader {
   const char* failure_ = nullptr;
   const char* reason_ = nullptr;
 };
+
+uint32_t ParseFlags(FieldReader* reader) {
+  uint32_t flags = 0;
+  for (int i = 0; i < kFlagFields;) {
+    uint32_t bits = 0;
+    if (i + 4 <= kFlagFields && reader->FourBits(&bits)) {
+      flags |= bits << i;
+      i += 4;
+    } else {
+      flags |= reader->Bit() << i++;
+    }
+  }
+  return flags * kMicroOp;
+}
 
 void ParseRegisters(FieldReader* reader, StaticInstruction* s) {
   s->source_count = reader->Unsigned(kMaxSourceRegisters);
@@ -203,9 +245,7 @@ bool ParseGem5Line(absl::string_view text, Gem5File file, Gem5Line* line,
     s.op_class = reader.Unsigned(std::numeric_limits<int16_t>::max());
     uint32_t flags =
         (line->fault * kFault) | ((line->sq_index != -1) * kHasStoreQueueIndex);
-    for (const InstructionFlag flag : kFlagsInOrder) {
-      flags |= reader.Bit() * flag;
-    }
+    flags |= ParseFlags(&reader);
     const bool has_address = reader.Bit();
     line->address = reader.Unsigned();
     s.access_size = reader.Unsigned(std::numeric_limits<uint32_t>::max());
@@ -216,10 +256,17 @@ bool ParseGem5Line(absl::string_view text, Gem5File file, Gem5Line* line,
       s.access_size = 0;
     }
     s.flags = flags;
-    for (int i = 0; i < 10; ++i) reader.Signed();  // level to writebacks
+    reader.Signed();  // level
+    if (!reader.Skip(" -1 -1 -1 0 0 0 0 0 0 ")) {
+      for (int i = 0; i < 9; ++i) reader.Signed();  // walks and writebacks
+    }
     s.pc = reader.Unsigned();
     line->taken = reader.Bit();
-    for (int i = 0; i < 10; ++i) reader.Signed();  // mispredicted to writebacks
+    reader.Signed();  // mispredicted
+    reader.Signed();  // fetch_level
+    if (!reader.Skip(" -1 -1 -1 0 0 0 0 0 ")) {
+      for (int i = 0; i < 8; ++i) reader.Signed();  // walks and writebacks
+    }
     ParseRegisters(&reader, &s);
     if (!reader.failed() && !reader.AtEnd()) {
       reader.Fail(reader.position(), kExtraField);
