@@ -65,8 +65,9 @@ struct NameBooks {
 // A way to look things up; valid while its Snapshot is.
 class View {
  public:
-  View(const State* state, const NameBooks* books)
-      : state_(state), books_(books) {}
+  // Without `explain`, messages do not name the nearest known names.
+  View(const State* state, const NameBooks* books, bool explain = true)
+      : state_(state), books_(books), explain_(explain) {}
 
   // "" and "default" mean the alias "default".
   absl::StatusOr<const Model*> FindModel(absl::string_view ref) const;
@@ -79,8 +80,13 @@ class View {
   const NameBooks& books() const { return *books_; }
 
  private:
+  std::string Hint(const NameBook& book, absl::string_view name) const {
+    return explain_ ? NearestHint(book, name) : "";
+  }
+
   const State* state_;
   const NameBooks* books_;
+  bool explain_;
 };
 
 // Keeps what it shows alive; rows of epoch() are those of one instant.
@@ -135,11 +141,14 @@ class Predictor {
   void NoteJob(const v1::Job& job);
 
   // --- Readers ------------------------------------------------------------
+  // `explain`: failures name the nearest known names (a search of up to a
+  // millisecond).
   absl::Status Predict(absl::string_view program,
                        absl::string_view architecture, absl::string_view model,
-                       v1::PredictResponse* response) const {
+                       v1::PredictResponse* response,
+                       bool explain = true) const {
     ReaderGate::Scope scope(gate_);
-    return View(current_.load(std::memory_order_seq_cst), &books_)
+    return View(current_.load(std::memory_order_seq_cst), &books_, explain)
         .Predict(program, architecture, model, response);
   }
   Snapshot snapshot() const;

@@ -102,9 +102,8 @@ absl::StatusOr<const Model*> View::FindModel(absl::string_view ref) const {
     return absl::NotFoundError(absl::StrCat(
         "model \"", ref, "\" is unknown; the latest is ", latest->label));
   }
-  return absl::NotFoundError(
-      absl::StrCat("model \"", ref, "\" is unknown",
-                   NearestHint(books_->models, NameOf(ref))));
+  return absl::NotFoundError(absl::StrCat("model \"", ref, "\" is unknown",
+                                          Hint(books_->models, NameOf(ref))));
 }
 
 absl::StatusOr<const Item*> View::FindItem(Kind kind,
@@ -122,9 +121,9 @@ absl::StatusOr<const Item*> View::FindItem(Kind kind,
     return absl::NotFoundError(absl::StrCat(
         name, " \"", ref, "\" is unknown; the latest is ", latest->label));
   }
-  return absl::NotFoundError(absl::StrCat(
-      name, " \"", ref, "\" is unknown",
-      NearestHint(books_->items[static_cast<int>(kind)], NameOf(ref))));
+  return absl::NotFoundError(
+      absl::StrCat(name, " \"", ref, "\" is unknown",
+                   Hint(books_->items[static_cast<int>(kind)], NameOf(ref))));
 }
 
 absl::StatusOr<const ItemVector*> View::FindVector(Kind kind,

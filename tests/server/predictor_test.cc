@@ -9,6 +9,7 @@
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/server/predictor_fixture.h"
 
 namespace perfvec::server {
 namespace {
@@ -16,52 +17,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-constexpr int kWidth = 8;
-
-v1::Model ModelMessage(const std::string& name, int64_t version,
-                       const std::string& id, bool is_default = false) {
-  v1::Model model;
-  model.set_name(name);
-  model.set_version(version);
-  model.set_model_id(id);
-  model.set_width(kWidth);
-  if (is_default) model.add_aliases("default");
-  return model;
-}
-
-v1::Program ProgramMessage(const std::string& name, int64_t version,
-                           std::vector<std::string> aliases = {}) {
-  v1::Program program;
-  program.set_name(name);
-  program.set_version(version);
-  for (auto& alias : aliases) program.add_aliases(alias);
-  return program;
-}
-
-storage::v1::ProgramVectorRecord VectorMessage(const std::string& name,
-                                               int64_t version,
-                                               const std::string& model,
-                                               double value) {
-  storage::v1::ProgramVectorRecord vector;
-  vector.set_program_name(name);
-  vector.set_program_version(version);
-  vector.set_model_id(model);
-  vector.set_instructions(1000);
-  for (int k = 0; k < kWidth; ++k) vector.add_values(value);
-  return vector;
-}
-
-v1::Architecture ArchitectureMessage(const std::string& name, int64_t version,
-                                     const std::string& model, double value) {
-  v1::Architecture architecture;
-  architecture.set_name(name);
-  architecture.set_version(version);
-  auto* vector = architecture.add_vectors();
-  vector->set_model_id(model);
-  for (int k = 0; k < kWidth; ++k) vector->add_values(value);
-  return architecture;
-}
 
 class PredictorTest : public testing::Test {
  protected:
