@@ -1,4 +1,4 @@
-// perfvec-worker: computes program vectors for a server.
+// perfvec-worker: computes program vectors for a server, and trains models.
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -8,6 +8,7 @@
 #include <CLI/Formatter.hpp>
 
 #include "worker/agent/run_command.h"
+#include "worker/train/train_command.h"
 
 int main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("perfvec-worker"));
@@ -16,6 +17,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", PERFVEC_VERSION);
   int exit_code = 0;
   perfvec::worker::AddRunCommand(&app, &exit_code);
+  perfvec::train::AddTrainCommand(&app, &exit_code);
   CLI11_PARSE(app, argc, argv);
   return exit_code;
 }

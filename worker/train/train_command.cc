@@ -249,9 +249,9 @@ absl::Status Run(const Command& command) {
 
 }  // namespace
 
-void AddTrainCommand(CLI::App& app, int* exit_code) {
+void AddTrainCommand(CLI::App* app, int* exit_code) {
   auto command = std::make_shared<Command>();
-  CLI::App* sub = app.add_subcommand(
+  CLI::App* sub = app->add_subcommand(
       "train", "Train a foundation model on traces with simulated latencies");
   TrainOptions& o = command->options;
   sub->add_option("--data", command->data,

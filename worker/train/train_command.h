@@ -5,7 +5,7 @@
 // and reports the error of total time on the families held back.
 //
 //   CLI::App app;
-//   AddTrainCommand(app, &exit_code);
+//   AddTrainCommand(&app, &exit_code);
 #ifndef PERFVEC_WORKER_TRAIN_TRAIN_COMMAND_H_
 #define PERFVEC_WORKER_TRAIN_TRAIN_COMMAND_H_
 
@@ -15,7 +15,7 @@ namespace perfvec::train {
 
 // Adds the subcommand; when it is parsed it runs, prints its errors to standard
 // error and stores the exit code. `exit_code` outlives parsing.
-void AddTrainCommand(CLI::App& app, int* exit_code);
+void AddTrainCommand(CLI::App* app, int* exit_code);
 
 }  // namespace perfvec::train
 
