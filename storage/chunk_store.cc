@@ -1,6 +1,5 @@
 #include "storage/chunk_store.h"
 
-#include <openssl/evp.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -16,13 +15,12 @@
 namespace perfvec::storage {
 namespace {
 
-constexpr size_t kDigestBytes = 32;
 constexpr absl::string_view kTemporaryFolder = "tmp";
 
 absl::Status CheckDigest(absl::string_view digest) {
-  if (digest.size() == kDigestBytes) return absl::OkStatus();
+  if (digest.size() == kSha256Bytes) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("chunk digest: expected ",
-                                                 kDigestBytes, " bytes, found ",
+                                                 kSha256Bytes, " bytes, found ",
                                                  digest.size()));
 }
 
@@ -46,17 +44,6 @@ std::vector<std::string> FolderNames() {
 }
 
 }  // namespace
-
-std::string Sha256(absl::string_view bytes) {
-  std::string digest(kDigestBytes, '\0');
-  unsigned int size = 0;
-  // Fails only when OpenSSL has no SHA-256 at all; the digest is then all
-  // zeros, which no chunk can be found under.
-  (void)EVP_Digest(bytes.data(), bytes.size(),
-                   reinterpret_cast<unsigned char*>(digest.data()), &size,
-                   EVP_sha256(), nullptr);
-  return digest;
-}
 
 ChunkPin::ChunkPin(ChunkPin&& other) noexcept
     : store_(std::exchange(other.store_, nullptr)),
@@ -108,9 +95,13 @@ absl::Status ChunkStore::Prepare() {
   return files_->SyncDirectory(directory_);
 }
 
-std::string ChunkStore::Path(absl::string_view digest) const {
+std::string ChunkPath(const std::string& directory, absl::string_view digest) {
   const std::string hex = absl::BytesToHexString(digest);
-  return absl::StrCat(directory_, "/", hex.substr(0, 2), "/", hex);
+  return absl::StrCat(directory, "/", hex.substr(0, 2), "/", hex);
+}
+
+std::string ChunkStore::Path(absl::string_view digest) const {
+  return ChunkPath(directory_, digest);
 }
 
 absl::StatusOr<StagedChunk> ChunkStore::Stage(absl::string_view bytes) {
@@ -220,6 +211,13 @@ void ChunkStore::Unpin(const std::vector<std::string>& digests) {
   }
 }
 
+std::shared_ptr<void> ChunkStore::HoldCollection() {
+  collection_mutex_.Lock();
+  return std::shared_ptr<void>(
+      this, [this](void*)
+                ABSL_NO_THREAD_SAFETY_ANALYSIS { collection_mutex_.Unlock(); });
+}
+
 absl::StatusOr<ChunkStore::Collected> ChunkStore::CollectGarbage(
     const Live& live, absl::Duration grace) {
   absl::MutexLock one_at_a_time(&collection_mutex_);
@@ -243,7 +241,7 @@ absl::StatusOr<ChunkStore::Collected> ChunkStore::CollectGarbage(
     if (!status.ok()) break;
     for (const std::string& name : *names) {
       const std::string digest = absl::HexStringToBytes(name);
-      if (digest.size() != kDigestBytes || used.contains(digest)) continue;
+      if (digest.size() != kSha256Bytes || used.contains(digest)) continue;
       if (RemoveUnlessPinned(digest, newest, &collected.size_bytes))
         ++collected.chunks;
     }

@@ -36,6 +36,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "storage/file_system.h"
+#include "storage/sha256.h"
 
 namespace perfvec::storage {
 
@@ -117,6 +118,9 @@ class ChunkStore {
   absl::StatusOr<Collected> CollectGarbage(const Live& live,
                                            absl::Duration grace);
 
+  // No collection runs until the pointer goes.
+  std::shared_ptr<void> HoldCollection();
+
   absl::Status Healthy() const;
   std::string Path(absl::string_view digest) const;
   const std::string& directory() const { return directory_; }
@@ -143,8 +147,8 @@ class ChunkStore {
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
 };
 
-// 32 raw bytes.
-std::string Sha256(absl::string_view bytes);
+// Where the store in `directory` keeps a chunk.
+std::string ChunkPath(const std::string& directory, absl::string_view digest);
 
 }  // namespace perfvec::storage
 

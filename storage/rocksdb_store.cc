@@ -4,6 +4,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/statistics.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
@@ -25,11 +26,30 @@ absl::string_view ToView(const rocksdb::Slice& slice) {
   return {slice.data(), slice.size()};
 }
 
+// A store that is only read gets no LOG file either.
+class SilentLogger : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
+// After a full disk RocksDB would poll and resume by itself, at a moment of its
+// own; ReadyToWrite() does it, when a write asks for it.
+class NoAutomaticRecovery : public rocksdb::EventListener {
+ public:
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                            bool* automatic) override {
+    *automatic = false;
+  }
+};
+
 rocksdb::Options EngineOptions(const RocksDbOptions& options) {
   rocksdb::Options engine;
   engine.create_if_missing = options.create_if_missing;
   if (options.env != nullptr) engine.env = options.env;
+  if (options.read_only) engine.info_log = std::make_shared<SilentLogger>();
   engine.paranoid_checks = true;
+  engine.listeners.push_back(std::make_shared<NoAutomaticRecovery>());
   // An incomplete last record is a write that nobody was told of. A checksum
   // that fails before it is a lost write: better not to open than to go on
   // from an earlier state.
@@ -38,6 +58,7 @@ rocksdb::Options EngineOptions(const RocksDbOptions& options) {
   engine.track_and_verify_wals_in_manifest = true;
   engine.compression = rocksdb::kLZ4Compression;
   engine.bottommost_compression = rocksdb::kZSTD;
+  engine.write_buffer_size = options.write_buffer_bytes;
   engine.max_open_files = 512;
   engine.keep_log_file_num = 4;
   engine.max_log_file_size = 16 << 20;
@@ -190,26 +211,34 @@ class RocksDbStore : public OrderedStore {
   absl::Status failure_ ABSL_GUARDED_BY(failure_mutex_);
 };
 
+absl::StatusOr<std::unique_ptr<rocksdb::DB>> OpenDatabase(
+    const RocksDbOptions& options, const rocksdb::Options& engine) {
+  rocksdb::DB* raw = nullptr;
+  PERFVEC_RETURN_IF_ERROR(
+      FromRocksDb(options.read_only
+                      ? rocksdb::DB::OpenForReadOnly(engine, options.path, &raw)
+                      : rocksdb::DB::Open(engine, options.path, &raw),
+                  options.path));
+  return std::unique_ptr<rocksdb::DB>(raw);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<OrderedStore>> OpenRocksDbStore(
     const RocksDbOptions& options) {
   const rocksdb::Options engine = EngineOptions(options);
-  rocksdb::DB* raw = nullptr;
-  PERFVEC_RETURN_IF_ERROR(
-      FromRocksDb(rocksdb::DB::Open(engine, options.path, &raw), options.path));
-  return std::make_unique<RocksDbStore>(
-      options, std::unique_ptr<rocksdb::DB>(raw), engine.statistics);
+  PERFVEC_ASSIGN_OR_RETURN(std::unique_ptr<rocksdb::DB> db,
+                           OpenDatabase(options, engine));
+  return std::make_unique<RocksDbStore>(options, std::move(db),
+                                        engine.statistics);
 }
 
 absl::Status VerifyRocksDbStore(const std::string& path) {
   RocksDbOptions options;
   options.path = path;
-  options.create_if_missing = false;
-  rocksdb::DB* raw = nullptr;
-  PERFVEC_RETURN_IF_ERROR(FromRocksDb(
-      rocksdb::DB::OpenForReadOnly(EngineOptions(options), path, &raw), path));
-  std::unique_ptr<rocksdb::DB> db(raw);
+  options.read_only = true;
+  PERFVEC_ASSIGN_OR_RETURN(std::unique_ptr<rocksdb::DB> db,
+                           OpenDatabase(options, EngineOptions(options)));
   return FromRocksDb(db->VerifyChecksum(rocksdb::ReadOptions()), path);
 }
 

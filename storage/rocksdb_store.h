@@ -25,7 +25,10 @@ namespace perfvec::storage {
 struct RocksDbOptions {
   std::string path;
   bool create_if_missing = true;
+  // Changes nothing on disk, not even a log; for backups.
+  bool read_only = false;
   uint64_t block_cache_bytes = 64 << 20;
+  uint64_t write_buffer_bytes = 64 << 20;
   // Only for bulk loading and its tests: a write returns before it is durable.
   bool sync_writes = true;
   // The file system, for fault injection; nullptr: the real one. Not owned.

@@ -6,6 +6,7 @@
 #ifndef PERFVEC_TESTS_STORAGE_REGISTRY_FACTORY_H_
 #define PERFVEC_TESTS_STORAGE_REGISTRY_FACTORY_H_
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -75,7 +76,7 @@ inline v1::TraceRecord MakeTrace(const std::string& id) {
   record.mutable_trace()->set_size_bytes(1000);
   record.mutable_trace()->set_instructions(4096);
   record.mutable_trace()->set_isa("aarch64");
-  record.add_chunk_sha256(std::string(32, id.empty() ? 'x' : id[0]));
+  record.add_chunk_sha256((id + std::string(32, '.')).substr(0, 32));
   record.set_chunk_size_bytes(4 << 20);
   return record;
 }
@@ -127,6 +128,53 @@ inline v1::ProgramVectorRecord MakeVector(const api::Job& job) {
   for (int i = 0; i < kWidth; ++i) vector.add_values(i + 0.5);
   return vector;
 }
+
+inline api::Architecture MakeArchitecture(const std::string& name,
+                                          const std::string& model_id) {
+  api::Architecture architecture;
+  architecture.set_name(name);
+  (*architecture.mutable_attributes())["rob"].set_number(40);
+  api::ArchitectureVector* vector = architecture.add_vectors();
+  vector->set_model_id(model_id);
+  vector->set_origin("trained");
+  for (int i = 0; i < kWidth; ++i) vector->add_values(2 * i);
+  return architecture;
+}
+
+template <typename T>
+void ExpectCode(absl::StatusCode code, const absl::StatusOr<T>& result) {
+  EXPECT_EQ(result.status().code(), code) << result.status();
+}
+
+// A registry of the engine that is the parameter, with three traces ("trace-a"
+// to "trace-c") and the model "m" of id "model-1".
+class RegistryTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  RegistryTest()
+      : registry_(MakeRegistry(GetParam(), directory_.path(), clock_)) {}
+
+  void SetUp() override {
+    ASSERT_NE(registry_, nullptr);
+    for (const char* id : {"trace-a", "trace-b", "trace-c"})
+      ASSERT_TRUE(registry_->PutTrace(MakeTrace(id), "").ok());
+    ASSERT_TRUE(registry_->CreateModel(MakeModel("m", "model-1"), {}).ok());
+  }
+
+  api::Program Create(const std::string& name, const std::string& trace_id) {
+    auto created = registry_->CreateProgram(MakeProgram(name, trace_id), {});
+    EXPECT_TRUE(created.ok()) << created.status();
+    return created.ok() ? created->program : api::Program();
+  }
+
+  TemporaryDirectory directory_;
+  FakeClock clock_;
+  std::unique_ptr<Registry> registry_;
+};
+
+#define PERFVEC_EVERY_ENGINE(suite)                                \
+  INSTANTIATE_TEST_SUITE_P(Engines, suite,                         \
+                           ::testing::Values("memory", "rocksdb"), \
+                           [](const auto& info) { return info.param; })
 
 }  // namespace perfvec::storage
 
