@@ -14,6 +14,10 @@ using trace::InstructionBlock;
 using trace::StaticInstruction;
 
 absl::Status CheckStatic(const StaticInstruction& s) {
+  if (s.pc == ~uint64_t{0}) {  // the tables' mark of an empty entry
+    return absl::InvalidArgumentError(
+        "static instruction: expected a program counter, found 2^64 - 1");
+  }
   if (s.source_count > trace::kMaxSourceRegisters ||
       s.destination_count > trace::kMaxDestinationRegisters) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -84,7 +88,6 @@ absl::Status Advance(Kernel& kernel, const InstructionBlock& block,
                      float* features) {
   const absl::Status status = CheckBlock(block, kernel.position());
   if (!status.ok()) return status;
-  kernel.Prepare(block, kWrite);
   if (CpuHasAvx2()) {
     RunAvx2<kWrite>(kernel, block, features);
   } else {

@@ -5,7 +5,6 @@
 // caller has checked the block. Single-threaded; the caller owns everything.
 //
 //   FeatureKernel<StackDistances> kernel;
-//   kernel.Prepare(block, /*write=*/true);
 //   kernel.Run<true>(block, features);
 #ifndef PERFVEC_WORKER_FEATURES_FEATURE_KERNEL_H_
 #define PERFVEC_WORKER_FEATURES_FEATURE_KERNEL_H_
@@ -15,7 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -23,14 +21,36 @@
 #include "storage/trace/instruction.h"
 #include "worker/features/branch_history.h"
 #include "worker/features/feature_schema.h"
+#include "worker/features/line_table.h"
 #include "worker/features/reuse_window.h"
 
 namespace perfvec::compute {
 
-// All of a row that does not depend on the execution. Written as fixed-length
-// loops over the flag bits and registers, which compilers turn into vectors: a
-// block of varied code has a static instruction for every ten executed.
-inline void FillRow(const trace::StaticInstruction& s, float* row) {
+// (class + 1, index + 1) of each register, 0 where absent. A Register is read
+// as one word, for compilers to make vectors of it.
+template <size_t kCount>
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void FillRegisters(
+    const std::array<trace::Register, kCount>& registers, int count,
+    float* row) {
+  static_assert(sizeof(trace::Register) == 4 &&
+                offsetof(trace::Register, register_class) == 0 &&
+                offsetof(trace::Register, index) == 2 &&
+                __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
+  std::array<int32_t, kCount> words;
+  std::memcpy(words.data(), registers.data(), sizeof(words));
+  for (int i = 0; i < static_cast<int>(kCount); ++i) {
+    const int32_t present = i < count ? -1 : 0;
+    const int32_t word = words[i];
+    row[2 * i] = static_cast<float>(((word & 0xff) + 1) & present);
+    row[2 * i + 1] = static_cast<float>(((word >> 16 & 0xffff) + 1) & present);
+  }
+}
+
+// All of a row that does not depend on the execution. Fixed-length loops over
+// flag bits and registers, because a block of varied code has a static
+// instruction for every few executed.
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void FillRow(
+    const trace::StaticInstruction& s, float* row) {
   auto flag = [&s](uint32_t bit) {
     return static_cast<float>((s.flags & bit) != 0);
   };
@@ -55,41 +75,29 @@ inline void FillRow(const trace::StaticInstruction& s, float* row) {
   for (int i = kFeatureTaken; i < kFeatureSources; ++i) row[i] = 0;
   row[kFeatureFetchDistance] = 1;  // most follow another of their line
   row[kFeatureHasAddress] = flag(trace::kHasAddress);
-  for (int i = 0; i < trace::kMaxSourceRegisters; ++i) {
-    const int present = i < s.source_count;
-    const trace::Register r = s.sources[i];
-    row[kFeatureSources + 2 * i] =
-        static_cast<float>(present * (r.register_class + 1));
-    row[kFeatureSources + 2 * i + 1] =
-        static_cast<float>(present * (r.index + 1));
-  }
-  for (int i = 0; i < trace::kMaxDestinationRegisters; ++i) {
-    const int present = i < s.destination_count;
-    const trace::Register r = s.destinations[i];
-    row[kFeatureDestinations + 2 * i] =
-        static_cast<float>(present * (r.register_class + 1));
-    row[kFeatureDestinations + 2 * i + 1] =
-        static_cast<float>(present * (r.index + 1));
-  }
+  FillRegisters(s.sources, s.source_count, row + kFeatureSources);
+  FillRegisters(s.destinations, s.destination_count,
+                row + kFeatureDestinations);
 }
 
 template <typename Stacks>
 class FeatureKernel {
  public:
-  // Learns the block's static instructions; `write`: their rows too.
-  void Prepare(const trace::InstructionBlock& block, bool write);
-
-  // The features of a prepared block; without kWrite only the state advances.
+  // The features of a block; without kWrite only the state advances.
   template <bool kWrite>
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Run(const trace::InstructionBlock& block,
                                         float* features) {
     const size_t n = block.size();
+    // Rows are laid out once for each static instruction and copied, unless
+    // most would be copied once or twice.
+    const bool copy = kWrite && block.statics.size() < n / 4;
+    Prepare(block, copy);
     for (size_t begin = 0; begin < n; begin += kSlice) {
       const size_t end = std::min(n, begin + kSlice);
       if (data_.large()) {
-        RunSlice<kWrite, true>(block, begin, end, features);
+        RunSlice<kWrite, true>(block, begin, end, copy, features);
       } else {
-        RunSlice<kWrite, false>(block, begin, end, features);
+        RunSlice<kWrite, false>(block, begin, end, copy, features);
       }
     }
     position_ += n;
@@ -97,10 +105,9 @@ class FeatureKernel {
 
   uint64_t position() const { return position_; }
   size_t memory_bytes() const {
-    // Hash nodes of the branch map: key, value, link, bucket.
     return sizeof(*this) + fetch_.memory_bytes() + data_.memory_bytes() +
-           branches_.capacity() * sizeof(BranchHistory) +
-           branch_of_pc_.size() * 40;
+           branch_of_pc_.memory_bytes() +
+           branches_.capacity() * sizeof(BranchHistory);
   }
 
  private:
@@ -120,6 +127,39 @@ class FeatureKernel {
     bool has_address;
     uint8_t recorded;  // the stack that its data access is recorded in
   };
+
+  // Learns the block's static instructions; `rows`: their rows too.
+  ABSL_ATTRIBUTE_ALWAYS_INLINE void Prepare(
+      const trace::InstructionBlock& block, bool rows) {
+    const size_t count = block.statics.size();
+    fetch_.Reserve(count);
+    statics_.resize(count);
+    if (rows) rows_.resize(count * kFeatureCount);
+    uint64_t line = ~uint64_t{0};
+    Entry* entry = nullptr;
+    for (size_t i = 0; i < count; ++i) {
+      const trace::StaticInstruction& s = block.statics[i];
+      StaticState& state = statics_[i];
+      if (s.pc >> kLineBytesLog2 != line) {  // most stand beside the last one
+        line = s.pc >> kLineBytesLog2;
+        entry = fetch_.Find(line);
+      }
+      state.fetch_entry = entry;
+      state.branch = kNoBranch;
+      if ((s.flags & trace::kConditionalBranch) != 0) {
+        uint32_t& number = branch_of_pc_.Find(s.pc)->slot[0];
+        if (number == 0) {
+          branches_.emplace_back();
+          number = static_cast<uint32_t>(branches_.size());
+        }
+        state.branch = number - 1;
+      }
+      state.has_address = (s.flags & trace::kHasAddress) != 0;
+      state.recorded =
+          s.op_class == trace::kLoadOpClass ? kLoadStack : kStoreStack;
+      if (rows) FillRow(s, &rows_[i * kFeatureCount]);
+    }
+  }
 
   // The entries of the data lines of a slice, in order.
   ABSL_ATTRIBUTE_ALWAYS_INLINE void FindAhead(
@@ -141,7 +181,7 @@ class FeatureKernel {
 
   template <bool kWrite, bool kAhead>
   ABSL_ATTRIBUTE_ALWAYS_INLINE void RunSlice(
-      const trace::InstructionBlock& block, size_t begin, size_t end,
+      const trace::InstructionBlock& block, size_t begin, size_t end, bool copy,
       float* features) {
     Entry* ahead[kSlice];
     Entry** next_entry = ahead;
@@ -154,8 +194,12 @@ class FeatureKernel {
       const bool taken = block.taken[i] != 0;
       float* row = features + i * kFeatureCount;
       if (kWrite) {
-        std::memcpy(row, &rows_[index * kFeatureCount],
-                    kFeatureCount * sizeof(float));
+        if (copy) {
+          std::memcpy(row, &rows_[index * kFeatureCount],
+                      kFeatureCount * sizeof(float));
+        } else {
+          FillRow(block.statics[index], row);
+        }
         row[kFeatureTaken] = static_cast<float>(taken);
       }
       if (s.fetch_entry != last_fetch_entry) {
@@ -193,38 +237,13 @@ class FeatureKernel {
   Stacks fetch_;  // stack 0
   Stacks data_;
   ReuseWindow reuse_;
-  std::unordered_map<uint64_t, uint32_t> branch_of_pc_;
+  LineTable branch_of_pc_;  // slot[0]: 1 + the position in branches_
   std::vector<BranchHistory> branches_;
 
   // Of the block at hand.
   std::vector<StaticState> statics_;
   std::vector<float> rows_;  // [statics][51]
 };
-
-template <typename Stacks>
-void FeatureKernel<Stacks>::Prepare(const trace::InstructionBlock& block,
-                                    bool write) {
-  const size_t count = block.statics.size();
-  fetch_.Reserve(count);
-  statics_.resize(count);
-  if (write) rows_.resize(count * kFeatureCount);
-  for (size_t i = 0; i < count; ++i) {
-    const trace::StaticInstruction& s = block.statics[i];
-    StaticState& state = statics_[i];
-    state.fetch_entry = fetch_.Find(s.pc >> kLineBytesLog2);
-    state.branch = kNoBranch;
-    if ((s.flags & trace::kConditionalBranch) != 0) {
-      const auto [it, added] = branch_of_pc_.try_emplace(
-          s.pc, static_cast<uint32_t>(branches_.size()));
-      if (added) branches_.emplace_back();
-      state.branch = it->second;
-    }
-    state.has_address = (s.flags & trace::kHasAddress) != 0;
-    state.recorded =
-        s.op_class == trace::kLoadOpClass ? kLoadStack : kStoreStack;
-    if (write) FillRow(s, &rows_[i * kFeatureCount]);
-  }
-}
 
 }  // namespace perfvec::compute
 

@@ -57,6 +57,7 @@ void RecencySlots::Allocate(uint32_t lines) {
   absolute_ =
       reinterpret_cast<uint32_t*>(p + words_bytes + line_bytes + group_bytes);
   last_ = lines * 512 - 1;
+  groups_in_use_ = std::min<int>(32, RoundUp(lines / 32, 8));
 }
 
 void RecencySlots::OpenWord(uint32_t slot) {

@@ -36,24 +36,24 @@ struct Layer {
   std::vector<float> weights, bias;
 };
 
-Layer Pack(const FoundationModel& model, int index, int panel_units) {
+Layer Pack(const FoundationModel& model, int index) {
   const FoundationModel::LstmLayer from = model.Layer(index);
   Layer layer;
   const int width = model.manifest().width;
   PackedLayer& p = layer.packed;
   p.inputs = from.inputs;
   p.hidden = width;
-  p.panels = (width + panel_units - 1) / panel_units;
-  const size_t row = static_cast<size_t>(kGates) * panel_units;
+  p.panels = (width + kPanelUnits - 1) / kPanelUnits;
+  const size_t row = static_cast<size_t>(kGates) * kPanelUnits;
   const size_t k_size = static_cast<size_t>(p.inputs + p.hidden);
   layer.weights.assign(p.panels * k_size * row, 0.0f);
   layer.bias.assign(p.panels * row, 0.0f);
   for (int unit = 0; unit < width; ++unit) {
-    const size_t panel = static_cast<size_t>(unit / panel_units);
+    const size_t panel = static_cast<size_t>(unit / kPanelUnits);
     for (int gate = 0; gate < kGates; ++gate) {
       const size_t out = static_cast<size_t>(gate) * width + unit;
       const size_t column =
-          static_cast<size_t>(gate) * panel_units + unit % panel_units;
+          static_cast<size_t>(gate) * kPanelUnits + unit % kPanelUnits;
       float* to = &layer.weights[panel * k_size * row + column];
       for (int k = 0; k < p.inputs; ++k, to += row) {
         *to = from.weight_ih[out * p.inputs + k];
@@ -75,10 +75,13 @@ Layer Pack(const FoundationModel& model, int index, int panel_units) {
 class CpuRepresenter : public Representer {
  public:
   CpuRepresenter(std::shared_ptr<const FoundationModel> model, int threads,
-                 const LstmKernel& kernel)
-      : model_(std::move(model)), threads_(threads), kernel_(kernel) {
+                 LstmStepFunction step, std::string name)
+      : model_(std::move(model)),
+        threads_(threads),
+        step_(step),
+        name_(std::move(name)) {
     for (int i = 0; i < model_->manifest().layers; ++i) {
-      layers_.push_back(Pack(*model_, i, kernel_.panel_units));
+      layers_.push_back(Pack(*model_, i));
     }
   }
 
@@ -86,7 +89,7 @@ class CpuRepresenter : public Representer {
     return model_;
   }
   std::string Description() const override {
-    return absl::StrCat("cpu ", kernel_.name, " x", threads_);
+    return absl::StrCat("cpu ", name_, " x", threads_);
   }
   int PreferredLanes() const override { return threads_ * kLanesPerGroup; }
   absl::Status Run(const LaneBatch& batch, double* sums) override;
@@ -97,7 +100,8 @@ class CpuRepresenter : public Representer {
 
   const std::shared_ptr<const FoundationModel> model_;
   const int threads_;
-  const LstmKernel& kernel_;
+  const LstmStepFunction step_;
+  const std::string name_;
   std::vector<Layer> layers_;
 };
 
@@ -109,7 +113,7 @@ void CpuRepresenter::RunGroup(const LaneBatch& batch, const int* order,
   const size_t columns = model_->manifest().inputs.width();
   const size_t width = static_cast<size_t>(model_->manifest().width);
   const size_t stride =
-      static_cast<size_t>(layers_[0].packed.panels) * kernel_.panel_units;
+      static_cast<size_t>(layers_[0].packed.panels) * kPanelUnits;
   const size_t state = static_cast<size_t>(lanes) * stride;
   std::vector<float> input(static_cast<size_t>(lanes) * columns);
   std::vector<float> hidden(layers_.size() * 2 * state, 0.0f);
@@ -148,7 +152,7 @@ void CpuRepresenter::RunGroup(const LaneBatch& batch, const int* order,
         step.sums = total.data();
         step.keep = keep.data();
       }
-      kernel_.step(layers_[l].packed, step);
+      step_(layers_[l].packed, step);
       step.input = step.hidden_out;
       step.input_stride = stride;
     }
@@ -201,16 +205,17 @@ absl::Status CpuRepresenter::Run(const LaneBatch& batch, double* sums) {
   return absl::OkStatus();
 }
 
-struct Candidate {
+struct Kernel {
   InstructionSet set;
-  const LstmKernel& kernel;
+  LstmStepFunction step;
+  const char* name;
 };
-const Candidate kCandidates[] = {
+constexpr Kernel kKernels[] = {
 #if defined(__x86_64__)
-    {InstructionSet::kAvx512, kLstmKernelAvx512},
-    {InstructionSet::kAvx2, kLstmKernelAvx2},
+    {InstructionSet::kAvx512, LstmStepAvx512, "avx512"},
+    {InstructionSet::kAvx2, LstmStepAvx2, "avx2"},
 #endif
-    {InstructionSet::kGeneric, kLstmKernelGeneric}};
+    {InstructionSet::kGeneric, LstmStepGeneric, "generic"}};
 
 }  // namespace
 
@@ -241,14 +246,14 @@ absl::StatusOr<std::unique_ptr<Representer>> MakeCpuRepresenter(
         absl::StrCat("threads: expected 0 or more, found ", options.threads));
   }
   const int threads = options.threads == 0 ? ProcessorCount() : options.threads;
-  for (const Candidate& candidate : kCandidates) {
+  for (const Kernel& kernel : kKernels) {
     if (options.instruction_set != InstructionSet::kBest &&
-        options.instruction_set != candidate.set) {
+        options.instruction_set != kernel.set) {
       continue;
     }
-    if (!CpuSupports(candidate.set)) continue;
+    if (!CpuSupports(kernel.set)) continue;
     return std::make_unique<CpuRepresenter>(std::move(model), threads,
-                                            candidate.kernel);
+                                            kernel.step, kernel.name);
   }
   return absl::InvalidArgumentError(
       "this CPU lacks the instruction set asked for");

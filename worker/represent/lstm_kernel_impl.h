@@ -5,11 +5,9 @@
 // must never be picked by the linker for a CPU without it. Compiled with
 // -ffp-contract=off: what is fused is written as Fma.
 //
-// V provides: kWidth (units of a panel), kLanes (lanes a register tile holds),
-// kBroadcastFirst (keep the lanes' inputs in registers rather than the
-// weights), F, Load, Store, Broadcast, Fma(a, b, c) = a * b + c, Mul, Add, Sub,
-// Div, Max, Min (the second operand if either is NaN), PowerOfTwo,
-// AddToDoubles.
+// V provides: kWidth, kLanes (lanes a register tile holds), F, Load, Store,
+// Broadcast, Fma(a, b, c) = a * b + c, Mul, Add, Sub, Div, Max, Min (the second
+// operand if either is NaN), PowerOfTwo, AddToDoubles.
 #ifndef PERFVEC_WORKER_REPRESENT_LSTM_KERNEL_IMPL_H_
 #define PERFVEC_WORKER_REPRESENT_LSTM_KERNEL_IMPL_H_
 
@@ -75,49 +73,37 @@ inline const float* Accumulate(const float* weights, int size, const float* row,
   for (int r = 0; r < R; ++r) rows[r] = row + r * stride;
 #pragma GCC unroll 2
   for (int k = 0; k < size; ++k) {
-    if constexpr (V::kBroadcastFirst) {
-      F x[R];
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) x[r] = V::Broadcast(rows[r][k]);
+    F w[kGates];
 #pragma GCC unroll 4
-      for (int g = 0; g < kGates; ++g) {
-        const F w = V::Load(weights + g * V::kWidth);
+    for (int g = 0; g < kGates; ++g) w[g] = V::Load(weights + g * kPanelUnits);
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) acc[r][g] = V::Fma(x[r], w, acc[r][g]);
-      }
-    } else {
-      F w[kGates];
+    for (int r = 0; r < R; ++r) {
+      const F x = V::Broadcast(rows[r][k]);
 #pragma GCC unroll 4
-      for (int g = 0; g < kGates; ++g) {
-        w[g] = V::Load(weights + g * V::kWidth);
-      }
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        const F x = V::Broadcast(rows[r][k]);
-#pragma GCC unroll 4
-        for (int g = 0; g < kGates; ++g) acc[r][g] = V::Fma(x, w[g], acc[r][g]);
-      }
+      for (int g = 0; g < kGates; ++g) acc[r][g] = V::Fma(x, w[g], acc[r][g]);
     }
-    weights += kGates * V::kWidth;
+    weights += kGates * kPanelUnits;
   }
   return weights;
 }
 
-// R lanes from `lane` on, all units of a panel.
+// R lanes from `lane` on, units [unit, unit + kWidth) of a panel.
 template <class V, int R>
-void Tile(const PackedLayer& layer, const LstmStep& step, int lane, int panel) {
+void Tile(const PackedLayer& layer, const LstmStep& step, int lane, int panel,
+          int unit) {
   using F = typename V::F;
-  constexpr size_t kRow = static_cast<size_t>(kGates) * V::kWidth;
   const size_t k_size = static_cast<size_t>(layer.inputs + layer.hidden);
-  const size_t stride = static_cast<size_t>(layer.panels) * V::kWidth;
+  const size_t row_size = static_cast<size_t>(kGates) * kPanelUnits;
+  const size_t stride = static_cast<size_t>(layer.panels) * kPanelUnits;
   const size_t first = static_cast<size_t>(lane);
-  const float* bias = layer.bias + panel * kRow;
-  const float* weights = layer.weights + panel * k_size * kRow;
+  const float* bias = layer.bias + panel * row_size + unit;
+  const float* weights = layer.weights + panel * k_size * row_size + unit;
   F acc[R][kGates];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int g = 0; g < kGates; ++g) acc[r][g] = V::Load(bias + g * V::kWidth);
+    for (int g = 0; g < kGates; ++g)
+      acc[r][g] = V::Load(bias + g * kPanelUnits);
   }
   weights = Accumulate<V, R>(weights, layer.inputs,
                              step.input + first * step.input_stride,
@@ -127,7 +113,7 @@ void Tile(const PackedLayer& layer, const LstmStep& step, int lane, int panel) {
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     const size_t at =
-        (first + r) * stride + static_cast<size_t>(panel) * V::kWidth;
+        (first + r) * stride + static_cast<size_t>(panel) * kPanelUnits + unit;
     Gates<V>(acc[r], step.cell + at, step.hidden_out + at);
     if (step.sums != nullptr && step.keep[first + r] != 0) {
       V::AddToDoubles(step.sums + at, V::Max(V::Broadcast(0.0f),
@@ -137,13 +123,13 @@ void Tile(const PackedLayer& layer, const LstmStep& step, int lane, int panel) {
 }
 
 template <class V, int R>
-void Tiles(const PackedLayer& layer, const LstmStep& step, int panel,
+void Tiles(const PackedLayer& layer, const LstmStep& step, int panel, int unit,
            int lane) {
   for (; lane + R <= step.lanes; lane += R) {
-    Tile<V, R>(layer, step, lane, panel);
+    Tile<V, R>(layer, step, lane, panel, unit);
   }
   if constexpr (R > 1) {
-    if (lane < step.lanes) Tiles<V, R - 1>(layer, step, panel, lane);
+    if (lane < step.lanes) Tiles<V, R - 1>(layer, step, panel, unit, lane);
   }
 }
 
@@ -152,7 +138,9 @@ void Tiles(const PackedLayer& layer, const LstmStep& step, int panel,
 template <class V>
 void LstmStepOver(const PackedLayer& layer, const LstmStep& step) {
   for (int panel = 0; panel < layer.panels; ++panel) {
-    Tiles<V, V::kLanes>(layer, step, panel, 0);
+    for (int unit = 0; unit < kPanelUnits; unit += V::kWidth) {
+      Tiles<V, V::kLanes>(layer, step, panel, unit, 0);
+    }
   }
 }
 

@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "worker/features/branch_history.h"
+#include "worker/features/feature_kernel.h"
 #include "worker/features/reuse_window.h"
+#include "worker/features/stack_distance.h"
 
 namespace perfvec::compute {
 namespace {
@@ -227,6 +229,53 @@ TEST(FeatureExtractorTest, RefusesBadBlocksAndKeepsItsState) {
   ASSERT_TRUE(extractor.Extract(Cut(whole, 1000, 2000), rest.data()).ok());
   EXPECT_TRUE(std::equal(rest.begin(), rest.end(),
                          wanted.begin() + 1000 * kFeatureCount));
+}
+
+TEST(FeatureExtractorTest, TheBaselineLoopGivesTheSameBits) {
+  const InstructionBlock whole = RandomTrace(49, 20'000);
+  FeatureKernel<StackDistances> kernel;
+  std::vector<float> features(whole.size() * kFeatureCount);
+  kernel.Run<true>(whole, features.data());
+  EXPECT_TRUE(features == ExtractWhole(whole));
+}
+
+TEST(FeatureExtractorTest, LargeFootprintsAreLookedUpAheadWithTheSameResult) {
+  const uint64_t seed = 50;
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  InstructionBlock block;
+  for (int16_t op_class : {trace::kLoadOpClass, trace::kStoreOpClass, 1}) {
+    StaticInstruction s;
+    s.op_class = op_class;
+    if (op_class != 1) s.flags = trace::kHasAddress;
+    block.statics.push_back(s);
+  }
+  FeatureExtractor extractor;
+  StackDistances reference;
+  for (int round = 0; round < 6; ++round) {
+    block.first_instruction = extractor.position();
+    block.static_index.clear();
+    block.address.clear();
+    for (int i = 0; i < 65'536; ++i) {
+      const uint32_t index = random() % 3;
+      block.static_index.push_back(index);
+      block.address.push_back(index == 2 ? 0 : random() % 8'000'000);
+    }
+    block.taken.assign(block.size(), 0);
+    std::vector<float> features(block.size() * kFeatureCount);
+    ASSERT_TRUE(extractor.Extract(block, features.data()).ok());
+    for (size_t i = 0; i < block.size(); ++i) {
+      if (block.static_index[i] == 2) continue;
+      LineEntry& entry = *reference.Find(block.address[i] >> kLineBytesLog2);
+      const int stack = block.static_index[i] == 0 ? 0 : 1;
+      const float* row = &features[i * kFeatureCount];
+      ASSERT_EQ(row[kFeatureLoadDistance + 1 - stack],
+                reference.Distance(entry, 1 - stack));
+      ASSERT_EQ(row[kFeatureLoadDistance + stack],
+                reference.Record(entry, stack));
+    }
+  }
+  EXPECT_TRUE(reference.large());
 }
 
 TEST(FeatureExtractorTest, MemoryFollowsTheFootprintNotTheTrace) {

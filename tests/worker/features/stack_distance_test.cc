@@ -156,7 +156,7 @@ TEST(StackDistanceTest, RandomLinesOverALargeFootprintAgreeWithAFenwickTree) {
   }
   StackDistances stacks;
   std::vector<uint32_t> found(kAccesses);
-  stacks.RecordAll(lines.data(), kAccesses, found.data());
+  RecordAll(stacks, lines.data(), kAccesses, found.data());
   EXPECT_EQ(found, wanted);
 }
 
