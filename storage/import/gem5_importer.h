@@ -14,11 +14,11 @@
 //   Report(importer.summary());
 //
 // One thread. What the traces of real runs do, and what becomes of it:
-// - In-order cores print a store-exclusive or atomic with its store times in
-//   the trace itself; an atomic with full barriers whole with index -1 and once
-//   more in the store file, whose line is then used for its times only.
-// - A store-exclusive of index 0 may be missing from the store file. Then its
-//   operation is unknown: an error, or a marked placeholder if asked for.
+// - In-order cores print an exclusive or atomic with its store times in the
+//   trace itself, with index 0 or -1; an atomic with full barriers whole with
+//   index -1 and once more in the store file, used for its times only.
+// - A store-exclusive or store-release of index 0 may be missing from the store
+//   file. Its operation is unknown: an error, or a placeholder if asked for.
 // - A faulting store stands whole in the trace and not in the store file.
 // - For exclusives the store file's commit is -1: the trace's counts.
 // - The simulation may stop inside a line, and before the last stores left the

@@ -4,7 +4,6 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 
 namespace perfvec::trace {
 namespace {
@@ -109,6 +108,18 @@ class FieldReader {
     }
     position_ += length - 1;  // the last blank belongs to the next field
     return true;
+  }
+
+  // The third field from here is the op_class of a store. Where no store times
+  // stand it would be a flag, which is 0 or 1.
+  bool StoreIsThird() const {
+    const char* p = position_;
+    for (int field = 0; field < 2; ++field) {
+      while (p != end_ && *p == ' ') ++p;
+      while (p != end_ && *p != ' ') ++p;
+    }
+    while (p != end_ && *p == ' ') ++p;
+    return end_ - p > 3 && p[0] == '4' && p[1] == '8' && p[2] == ' ';
   }
 
   // Four fields of 0 or 1 behind single blanks, at once: the first is the
@@ -234,10 +245,12 @@ bool ParseGem5Line(absl::string_view text, Gem5File file, Gem5Line* line,
   StaticInstruction& s = line->instruction;
   if (!reader.failed() && (file == Gem5File::kStores || !reader.AtEnd())) {
     line->whole = true;
-    // A store that leaves the queue is in the store file; what carries its
-    // exit in the trace itself has an index, and a fault never gets so far.
+    // In the trace, the in-order cores print the store times of an atomic or
+    // exclusive behind the leading numbers. With an index that is certain;
+    // without one it shows by the operation standing two fields late.
     line->has_store_ticks =
-        file == Gem5File::kStores || (line->sq_index != -1 && !line->fault);
+        file == Gem5File::kStores ||
+        (!line->fault && (line->sq_index != -1 || reader.StoreIsThird()));
     line->store_ps = line->has_store_ticks ? reader.Signed() : 0;
     line->store_queue_exit_ps = line->has_store_ticks ? reader.Signed() : 0;
 

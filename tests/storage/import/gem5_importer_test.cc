@@ -60,6 +60,12 @@ Imported Import(const std::string& trace, const std::string& stores,
                 std::make_unique<StringSource>(stores, "t.sq.txt", 5), options);
 }
 
+std::unique_ptr<ByteSource> Open(const std::string& path) {
+  absl::StatusOr<std::unique_ptr<ByteSource>> source = OpenFileSource(path);
+  EXPECT_TRUE(source.ok()) << source.status();
+  return source.ok() ? *std::move(source) : nullptr;
+}
+
 // The parts of a line behind the leading numbers.
 constexpr char kAdd[] =
     " 1 0 0 0 0 0 0 0 0 0 0 0 0 0  0 0 0 -1 -1 -1 -1 0 0 0 0 0 0  4000 0 0 0 "
@@ -121,6 +127,8 @@ TEST(Gem5ImporterTest, InOrderOddities) {
       "0 0 200 500 600 1 2 3 4\n",
       // Whole here, and once more in the store file.
       "0 -1 300 500 600 1 2 3 4", kAtomicAdd,
+      // Inline without an index: an atomic without barriers.
+      "0 -1 350 500 600 1 2 3 4 700 6000", kAtomicAdd,
       // A fault: whole, and nowhere else.
       "1 0 400 500 600 1 2 3 4", kStore, "0 7 500 500 600 1 2 3 4\n");
   const std::string stores =
@@ -129,11 +137,12 @@ TEST(Gem5ImporterTest, InOrderOddities) {
                    "0 7 500 500 600 1 2 3 4 700 800", kStore);
   const Imported r = Import(trace, stores);
   ASSERT_TRUE(r.status.ok()) << r.status;
-  ASSERT_EQ(r.instructions.size(), 5u);
-  EXPECT_EQ(r.latency_tenth_ns, (std::vector<uint32_t>{10, 2, 41, 0, 0}));
+  ASSERT_EQ(r.instructions.size(), 6u);
+  EXPECT_EQ(r.latency_tenth_ns, (std::vector<uint32_t>{10, 2, 41, 10, 0, 0}));
   EXPECT_EQ(r.instructions[0], r.instructions[1]);
   EXPECT_EQ(r.instructions[2].flags & kHasStoreQueueIndex, 0u);
-  EXPECT_EQ(r.instructions[3].flags & kFault, kFault);
+  EXPECT_EQ(r.instructions[3], r.instructions[2]);
+  EXPECT_EQ(r.instructions[4].flags & kFault, kFault);
   EXPECT_EQ(r.summary.stores, 2u);
   EXPECT_EQ(r.summary.dropped_stores, 0u);
 }
@@ -246,10 +255,34 @@ std::string DataFolder() {
              : absl::StrCat(PERFVEC_SOURCE_DIR, "/../shared/data");
 }
 
-std::unique_ptr<ByteSource> Open(const std::string& path) {
-  absl::StatusOr<std::unique_ptr<ByteSource>> source = OpenFileSource(path);
-  EXPECT_TRUE(source.ok()) << source.status();
-  return source.ok() ? *std::move(source) : nullptr;
+// Atomics of every kind, exclusives and store-releases on gem5's in-order core,
+// cut in the middle of a line: 48 atomics inline with index -1, 120 printed
+// twice, 24 exclusives inline, 24 in the store file only, 23 store-releases
+// that it leaves out.
+TEST(Gem5ImporterTest, InOrderAtomics) {
+  const std::string base = absl::StrCat(
+      PERFVEC_SOURCE_DIR, "/tests/golden/import_in_order_atomics.trace");
+  const auto import = [&](bool placeholders) {
+    Gem5ImportOptions options;
+    options.insert_placeholders = placeholders;
+    return Import(Open(base + ".txt.zst"), Open(base + ".sq.txt.zst"), options);
+  };
+  EXPECT_THAT(import(false).status.message(),
+              HasSubstr("is missing from the store file"));
+  const Imported r = import(true);
+  ASSERT_TRUE(r.status.ok()) << r.status;
+  EXPECT_EQ(r.instructions.size(), 978u);
+  EXPECT_EQ(r.summary.placeholders, 23u);
+  EXPECT_EQ(r.summary.dropped_instructions, 20u);
+  EXPECT_TRUE(r.summary.cut_trace_line);
+  int atomics = 0, exclusives = 0;
+  for (const StaticInstruction& s : r.instructions) {
+    atomics += (s.flags & kAtomic) != 0;
+    exclusives += (s.flags & kStoreConditional) != 0;
+    EXPECT_EQ((s.flags & kAtomic) != 0 && s.op_class != kStoreOpClass, false);
+  }
+  EXPECT_GT(atomics, 160);
+  EXPECT_GT(exclusives, 45);
 }
 
 // The latency matrix was computed from the same text by other code; its first
