@@ -37,7 +37,7 @@ std::string Compressed(const std::string& bytes) {
 
 std::string Text() {
   std::string text;
-  for (int i = 0; i < 50000; ++i) text += std::to_string(i * i) + "\n";
+  for (int i = 0; i < 50000; ++i) text += std::to_string(i * 7919ll) + "\n";
   return text;
 }
 
