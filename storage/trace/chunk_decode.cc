@@ -1,175 +1,19 @@
-#include "storage/trace/chunk_codec.h"
-
+#include <array>
 #include <limits>
-#include <unordered_map>
+#include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "storage/trace/trace_chunk.h"
+#include "storage/trace/chunk_codec.h"
+#include "storage/trace/chunk_prediction.h"
 #include "storage/trace/varint.h"
 
 namespace perfvec::trace {
 namespace {
 
-constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
-constexpr uint32_t kKnownFlags = (kPlaceholder << 1) - 1;
-constexpr uint32_t kBranchFlags = kConditionalBranch | kUnconditionalBranch;
-// What an AArch64 instruction takes: where execution goes on unless a branch
-// is taken.
-constexpr uint64_t kInstructionBytes = 4;
-
-// Flow corrections, address codes.
-constexpr uint64_t kSecondSuccessor = 0;
-constexpr uint64_t kNextNewStatic = 1;
-constexpr uint64_t kFirstStatic = 2;
-constexpr uint8_t kStrideRight = 0;
-constexpr uint8_t kOffsetRight = 1;
-constexpr uint8_t kMaxAddressCode = 9;  // 1 + bytes of the residual
-constexpr uint16_t kLatencyEscape = 65535;
-
-// What followed a static last, and what followed it before that.
-struct Successors {
-  uint32_t last = kNone;
-  uint32_t second = kNone;
-};
-
-// How the accesses of a static have gone so far. Encoder and decoder keep it
-// in the same way.
-struct AccessState {
-  uint64_t last = 0;
-  uint64_t stride = 0;
-  uint64_t offset = 0;  // from the access before it, whatever made that
-  bool seen = false;
-
-  void Begin(uint64_t previous_access) {
-    if (seen) return;
-    seen = true;
-    last = previous_access;
-  }
-  void Update(uint64_t address, uint64_t previous_access) {
-    stride = address - last;
-    offset = address - previous_access;
-    last = address;
-  }
-};
-
-absl::Status BadBlock(absl::string_view what) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("cannot write a trace chunk: ", what));
-}
-
 absl::Status Damaged(absl::string_view section, size_t offset,
                      absl::string_view what) {
   return absl::DataLossError(absl::StrCat("section '", section, "' at byte ",
                                           offset, " of it: ", what));
-}
-
-absl::Status CheckStatic(const StaticInstruction& s) {
-  if ((s.flags & ~kKnownFlags) != 0) return BadBlock("unknown flags");
-  if (s.op_class < -1) return BadBlock("an op_class below -1");
-  if (s.source_count > kMaxSourceRegisters ||
-      s.destination_count > kMaxDestinationRegisters) {
-    return BadBlock("too many registers");
-  }
-  for (int i = 0; i < s.source_count; ++i) {
-    if (s.sources[i].register_class > kMaxRegisterClass) {
-      return BadBlock("a register class above 6");
-    }
-  }
-  for (int i = 0; i < s.destination_count; ++i) {
-    if (s.destinations[i].register_class > kMaxRegisterClass) {
-      return BadBlock("a register class above 6");
-    }
-  }
-  return absl::OkStatus();
-}
-
-std::string Shape(const StaticInstruction& s) {
-  std::string shape;
-  PutVarint(s.flags, &shape);
-  PutVarint(s.access_size, &shape);
-  PutVarint(s.op_class + 1, &shape);
-  shape.push_back(s.source_count | s.destination_count << 4);
-  for (int i = 0; i < s.source_count; ++i) {
-    shape.push_back(s.sources[i].register_class);
-  }
-  for (int i = 0; i < s.destination_count; ++i) {
-    shape.push_back(s.destinations[i].register_class);
-  }
-  return shape;
-}
-
-void EncodeStatics(const std::vector<const StaticInstruction*>& statics,
-                   SectionBytes* out) {
-  absl::flat_hash_map<std::string, uint32_t> ids;
-  uint64_t last_pc = 0;
-  for (const StaticInstruction* s : statics) {
-    const std::string shape = Shape(*s);
-    const auto [entry, is_new] = ids.emplace(shape, ids.size());
-    if (is_new) (*out)[kShapes] += shape;
-    PutVarint(entry->second, &(*out)[kShapeIds]);
-    PutVarint(ZigZag(s->pc - last_pc), &(*out)[kProgramCounters]);
-    last_pc = s->pc;
-    std::string* const registers = &(*out)[kRegisterIndices];
-    for (int i = 0; i < s->source_count; ++i) {
-      PutVarint(s->sources[i].index, registers);
-    }
-    for (int i = 0; i < s->destination_count; ++i) {
-      PutVarint(s->destinations[i].index, registers);
-    }
-  }
-}
-
-// Writes the flow of `order`: static numbers in the order of first use.
-void EncodeFlow(const std::vector<uint32_t>& order, uint32_t statics,
-                SectionBytes* out) {
-  std::vector<Successors> successors(statics);
-  uint32_t seen = 1;
-  uint64_t run = 0;
-  for (size_t i = 1; i < order.size(); ++i) {
-    Successors& s = successors[order[i - 1]];
-    const uint32_t next = order[i];
-    if (next == (s.last == kNone ? seen : s.last)) {
-      ++run;
-      if (s.last == kNone) {
-        s.last = next;
-        ++seen;
-      }
-      continue;
-    }
-    PutVarint(run, &(*out)[kFlowRuns]);
-    run = 0;
-    uint64_t correction = kFirstStatic + next;
-    if (next == s.second) {
-      correction = kSecondSuccessor;
-    } else if (next == seen) {
-      correction = kNextNewStatic;
-      ++seen;
-    }
-    PutVarint(correction, &(*out)[kFlowCorrections]);
-    s.second = s.last;
-    s.last = next;
-  }
-  PutVarint(run, &(*out)[kFlowRuns]);
-}
-
-void EncodeAddress(uint64_t address, uint64_t previous, AccessState* state,
-                   SectionBytes* out) {
-  state->Begin(previous);
-  const uint64_t expected = state->last + state->stride;
-  if (address == expected) {
-    (*out)[kAddressCodes].push_back(kStrideRight);
-  } else if (address == previous + state->offset) {
-    (*out)[kAddressCodes].push_back(kOffsetRight);
-  } else {
-    uint64_t residual = ZigZag(address - expected);
-    int bytes = 0;
-    for (; residual != 0; residual >>= 8) {
-      (*out)[kAddressBytes + bytes++].push_back(residual);
-    }
-    (*out)[kAddressCodes].push_back(kOffsetRight + bytes);
-  }
-  state->Update(address, previous);
 }
 
 absl::Status DecodeStatics(const SectionViews& in, uint32_t instructions,
@@ -400,59 +244,6 @@ absl::Status DecodeAddresses(const SectionViews& in, InstructionBlock* b) {
 
 }  // namespace
 
-absl::Status EncodeInstructions(const InstructionBlock& block,
-                                SectionBytes* sections) {
-  const size_t count = block.size();
-  if (count == 0 || count > kMaxChunkInstructions ||
-      block.address.size() != count || block.taken.size() != count) {
-    return BadBlock(
-        absl::StrCat("its columns hold ", count, ", ", block.address.size(),
-                     " and ", block.taken.size(),
-                     " instructions, which should be the same number "
-                     "from 1 to ",
-                     kMaxChunkInstructions));
-  }
-  for (std::string& section : *sections) section.clear();
-
-  std::vector<uint32_t> number(block.statics.size(), kNone);
-  std::vector<const StaticInstruction*> statics;  // in order of first use
-  std::vector<AccessState> states(block.statics.size());
-  std::vector<uint32_t> order(count);
-  uint64_t previous = 0;
-  size_t last_correction = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const uint32_t index = block.static_index[i];
-    if (index >= block.statics.size()) return BadBlock("a static is missing");
-    const StaticInstruction& s = block.statics[index];
-    if (number[index] == kNone) {
-      if (absl::Status status = CheckStatic(s); !status.ok()) return status;
-      number[index] = statics.size();
-      statics.push_back(&s);
-    }
-    order[i] = number[index];
-    if ((s.flags & kHasAddress) != 0) {
-      EncodeAddress(block.address[i], previous, &states[index], sections);
-      previous = block.address[i];
-    } else if (block.address[i] != 0) {
-      return BadBlock("an address of an instruction without one");
-    }
-    bool expected = false;
-    if (i + 1 < count && (s.flags & kBranchFlags) != 0 &&
-        block.static_index[i + 1] < block.statics.size()) {
-      expected = block.statics[block.static_index[i + 1]].pc !=
-                 s.pc + kInstructionBytes;
-    }
-    if (block.taken[i] > 1) return BadBlock("a taken other than 0 and 1");
-    if (expected != (block.taken[i] != 0)) {
-      PutVarint(i - last_correction, &(*sections)[kTakenCorrections]);
-      last_correction = i;
-    }
-  }
-  EncodeStatics(statics, sections);
-  EncodeFlow(order, statics.size(), sections);
-  return absl::OkStatus();
-}
-
 absl::Status DecodeInstructions(const SectionViews& sections,
                                 uint32_t instructions,
                                 InstructionBlock* block) {
@@ -469,21 +260,6 @@ absl::Status DecodeInstructions(const SectionViews& sections,
   return status;
 }
 
-std::string EncodeLatency(const std::vector<uint32_t>& latency_tenth_ns) {
-  std::string out;
-  std::string escaped;
-  for (const uint32_t latency : latency_tenth_ns) {
-    const bool escape = latency >= kLatencyEscape;
-    const uint32_t value = escape ? kLatencyEscape : latency;
-    out.push_back(value);
-    out.push_back(value >> 8);
-    for (int i = 0; escape && i < 4; ++i) {
-      escaped.push_back(latency >> (8 * i));
-    }
-  }
-  return out + escaped;
-}
-
 absl::Status DecodeLatency(absl::string_view bytes, uint32_t instructions,
                            std::vector<uint32_t>* latency_tenth_ns) {
   latency_tenth_ns->resize(instructions);
@@ -491,22 +267,26 @@ absl::Status DecodeLatency(absl::string_view bytes, uint32_t instructions,
     return Damaged("latency", bytes.size(), "ends before the last instruction");
   }
   const auto* in = reinterpret_cast<const uint8_t*>(bytes.data());
-  const uint8_t* escaped = in + size_t{2} * instructions;
-  const uint8_t* const end = in + bytes.size();
+  uint32_t* const out = latency_tenth_ns->data();
+  size_t escapes = 0;
   for (uint32_t i = 0; i < instructions; ++i) {
-    uint32_t value = in[2 * i] | in[2 * i + 1] << 8;
-    if (value == kLatencyEscape) {
-      if (end - escaped < 4) {
-        return Damaged("latency", bytes.size(), "ends before its last escape");
-      }
-      value = escaped[0] | escaped[1] << 8 | escaped[2] << 16 |
-              uint32_t{escaped[3]} << 24;
-      escaped += 4;
-    }
-    (*latency_tenth_ns)[i] = value;
+    const uint32_t value = in[2 * i] | in[2 * i + 1] << 8;
+    out[i] = value;
+    escapes += value == kLatencyEscape;
   }
-  if (escaped != end) {
-    return Damaged("latency", escaped - in, "more escapes than it says");
+  const uint8_t* escaped = in + size_t{2} * instructions;
+  const size_t left = bytes.size() - size_t{2} * instructions;
+  if (left != 4 * escapes) {
+    return Damaged("latency", size_t{2} * instructions,
+                   absl::StrCat("holds ", left, " bytes of large values, but ",
+                                escapes, " values of 4 bytes are needed"));
+  }
+  for (uint32_t i = 0; escapes > 0; ++i) {
+    if (out[i] != kLatencyEscape) continue;
+    out[i] = escaped[0] | escaped[1] << 8 | escaped[2] << 16 |
+             uint32_t{escaped[3]} << 24;
+    escaped += 4;
+    --escapes;
   }
   return absl::OkStatus();
 }
