@@ -48,7 +48,9 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(ClientOptions options) {
   grpc::ChannelArguments arguments;
   // Retries are Caller's: gRPC's own would multiply them.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // A server that comes back is found within a few seconds, not two minutes.
+  // A server that comes back is found within a few seconds, not two minutes,
+  // and not later than the first repetition looks for it.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 3000);
   arguments.SetMaxReceiveMessageSize(64 << 20);
   auto channel = grpc::CreateCustomChannel(

@@ -25,10 +25,16 @@ absl::Status Interrupted(const LocalFile& file) {
                    " interrupted; the same call goes on where it ended"));
 }
 
+// How a stream ended; `local`: the fault is on this side, nothing to resume.
+struct StreamEnd {
+  Attempt attempt;
+  bool local = false;
+};
+
 // Sends one stream: at most `stream_size_bytes` from what is committed.
-Attempt SendStream(const Caller& caller, api::TraceService::Stub& stub,
-                   const LocalFile& file, const UploadOptions& options,
-                   const api::Upload& upload) {
+StreamEnd SendStream(const Caller& caller, api::TraceService::Stub& stub,
+                     const LocalFile& file, const UploadOptions& options,
+                     const api::Upload& upload) {
   grpc::ClientContext context;
   context.set_deadline(
       absl::ToChronoTime(absl::Now() + caller.options().stall_timeout));
@@ -62,8 +68,8 @@ Attempt SendStream(const Caller& caller, api::TraceService::Stub& stub,
   // A clean end even when we stop early: the server commits what came.
   writer->WritesDone();
   const grpc::Status status = writer->Finish();
-  if (!local.ok()) return {local, std::nullopt};
-  return caller.Outcome(status, context);
+  if (!local.ok()) return {{local, std::nullopt}, true};
+  return {caller.Outcome(status, context)};
 }
 
 // Whether the upload may be begun again after a stream or a finish that ended
@@ -75,6 +81,7 @@ bool WorthResuming(const Attempt& attempt) {
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kAborted:
     case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kDataLoss:
       return true;
     case absl::StatusCode::kResourceExhausted:
       return attempt.retry_after.has_value();
@@ -124,17 +131,17 @@ absl::StatusOr<api::Trace> Client::UploadTrace(const std::string& path,
 
     Attempt attempt;
     if (upload->committed_size_bytes() < size_bytes) {
-      attempt = SendStream(caller, *state_->traces, *file, options, *upload);
-      // Committed to the end or only a stretch: begin says which, unless
-      // nothing at all is left to send.
+      StreamEnd end =
+          SendStream(caller, *state_->traces, *file, options, *upload);
+      attempt = std::move(end.attempt);
+      if (end.local) return attempt.status;
       if (attempt.status.ok()) {
-        auto pause = backoff.NextPause(std::nullopt, absl::Now());
-        if (!pause) {
-          return absl::InternalError(absl::StrCat(
-              "upload of ", path, ": the server accepts bytes at offset ",
-              committed_before, " but commits none"));
-        }
-        continue;
+        // The next begin says what was committed. A server that commits
+        // nothing is not asked for ever.
+        if (backoff.NextPause(std::nullopt, absl::Now())) continue;
+        return absl::InternalError(absl::StrCat(
+            "upload of ", path, ": the server accepts bytes at offset ",
+            committed_before, " but commits none"));
       }
     } else {
       if (!report(Stage::kFinishing, size_bytes)) return Interrupted(*file);
@@ -147,6 +154,8 @@ absl::StatusOr<api::Trace> Client::UploadTrace(const std::string& path,
       attempt = caller.Outcome(
           state_->traces->FinishUpload(&context, finish, &trace), context);
       if (attempt.status.ok()) return trace;
+      // Damage that shows only in the whole is in the file.
+      if (absl::IsDataLoss(attempt.status)) return attempt.status;
     }
     if (!WorthResuming(attempt)) return attempt.status;
     auto pause = backoff.NextPause(attempt.retry_after, absl::Now());

@@ -14,7 +14,7 @@
 //   ASSERT_TRUE(port.ok()) << port.status();   // shows the program's output
 //   (*server)->Signal(SIGKILL);
 //
-//   auto result = RunCommand({{BinaryPath("client/cli/perfvec"), "--help"}},
+//   auto result = RunCommand({{BinaryPath("client/perfvec"), "--help"}},
 //                            absl::Seconds(20));
 //   EXPECT_EQ(result->exit_code, 0) << result->err;
 #ifndef PERFVEC_TESTS_TESTING_PROCESSES_H_

@@ -1,0 +1,153 @@
+// perfvec trace check|info
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "client/cli/commands.h"
+#include "client/cli/units.h"
+#include "storage/trace/byte_stream.h"
+#include "storage/trace/check.h"
+
+namespace perfvec::client::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Texts in a trace come from anywhere: what is no UTF-8 is replaced.
+std::string Dump(const Json& json) {
+  return json.dump(1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json InfoJson(const std::string& file, const trace::TraceInfo& info) {
+  Json latencies = Json::array();
+  for (size_t c = 0; c < info.header.latency_columns.size(); ++c) {
+    latencies.push_back(
+        {{"architecture", info.header.latency_columns[c]},
+         {"total_time_ns", 0.1 * info.index.total_time_tenth_ns[c]}});
+  }
+  Json marks = Json::array();
+  for (const auto& mark : info.index.marks) {
+    marks.push_back({{"instruction", mark.instruction}, {"label", mark.label}});
+  }
+  return {{"file", file},
+          {"size_bytes", info.file_bytes},
+          {"format_version", trace::kFormatVersion},
+          {"isa", info.header.isa},
+          {"tool", info.header.tool},
+          {"command", info.header.command},
+          {"date", info.header.date},
+          {"instructions", info.index.instructions},
+          {"chunks", info.index.chunks.size()},
+          {"latency_columns", latencies},
+          {"interval_marks", marks}};
+}
+
+void PrintInfo(const std::string& file, const trace::TraceInfo& info) {
+  const auto& [header, index, file_bytes] = info;
+  std::string size = FormatBytes(file_bytes);
+  if (index.instructions > 0) {
+    absl::StrAppendFormat(&size, ", %.2f bytes an instruction",
+                          static_cast<double>(file_bytes) /
+                              static_cast<double>(index.instructions));
+  }
+  std::cout << RenderFields(
+      {{"file", file},
+       {"size", size},
+       {"format", absl::StrCat("version ", trace::kFormatVersion)},
+       {"isa", header.isa},
+       {"tool", header.tool},
+       {"command", header.command},
+       {"date", header.date},
+       {"instructions", absl::StrCat(index.instructions)},
+       {"chunks", absl::StrCat(index.chunks.size())},
+       {"interval marks",
+        index.marks.empty() ? "" : absl::StrCat(index.marks.size())}});
+  if (header.latency_columns.empty()) return;
+  Table table({{"LATENCIES ON", Table::kElastic}, {"TIME", Table::kRight}},
+              OutputWidth());
+  for (size_t c = 0; c < header.latency_columns.size(); ++c) {
+    table.Add({header.latency_columns[c],
+               FormatTimeNs(0.1 * index.total_time_tenth_ns[c])});
+  }
+  std::cout << "\n" << table.Render();
+}
+
+absl::Status Info(Context& context, const std::string& file) {
+  auto info = trace::ReadTraceInfo(file);
+  if (!info.ok()) return info.status();
+  if (context.json) {
+    std::cout << Dump(InfoJson(file, *info)) << "\n";
+  } else {
+    PrintInfo(file, *info);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Check(Context& context, const std::string& file) {
+  auto source = trace::OpenFileSource(file);
+  if (!source.ok()) return source.status();
+  Progress progress("check");
+  auto contents = trace::CheckTrace(*std::move(source),
+                                    [&](uint64_t bytes, uint64_t of_bytes) {
+                                      progress.Bytes(bytes, of_bytes);
+                                    });
+  progress.Clear();
+  if (!contents.ok()) return contents.status();
+  const std::vector<std::pair<const char*, uint64_t>> kinds = {
+      {"loads", contents->loads},
+      {"stores", contents->stores},
+      {"with_address", contents->with_address},
+      {"branches", contents->branches},
+      {"conditional_branches", contents->conditional_branches},
+      {"taken_branches", contents->taken_branches},
+      {"micro_operations", contents->micro_operations},
+      {"faults", contents->faults},
+      {"placeholders", contents->placeholders}};
+  if (context.json) {
+    Json json = InfoJson(file, contents->info);
+    json["valid"] = true;
+    for (const auto& [kind, count] : kinds) json[kind] = count;
+    std::cout << Dump(json) << "\n";
+    return absl::OkStatus();
+  }
+  const uint64_t instructions = contents->info.index.instructions;
+  std::cout << file << ": good, " << instructions << " instructions\n";
+  Table table({{"OF THEM"}, {"COUNT", Table::kRight}, {"SHARE", Table::kRight}},
+              OutputWidth());
+  for (const auto& [kind, count] : kinds) {
+    if (count == 0) continue;
+    std::string name = kind;
+    for (char& c : name) c = c == '_' ? ' ' : c;
+    table.Add({name, absl::StrCat(count),
+               absl::StrFormat("%.2f %%", 100.0 * count / instructions)});
+  }
+  if (table.rows() > 0) std::cout << table.Render();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddTraceCommands(CLI::App& app, Context& context) {
+  auto file = std::make_shared<std::string>();
+  CLI::App* group = AddGroup(app, "trace", ".pvt trace files");
+  auto add_file = [file](CLI::App* command) {
+    command->add_option("file", *file, "The .pvt trace; - is standard input")
+        ->type_name(kFileType)
+        ->required();
+  };
+  CLI::App* check = AddCommand(
+      *group, "check",
+      "Read a whole trace and verify every checksum and count. Exit code 5: "
+      "cut or damaged, and where; 4: no trace; 6: of another version",
+      {"perfvec trace check lbm.pvt"});
+  add_file(check);
+  SetAction(check, context, [&context, file] { return Check(context, *file); });
+  CLI::App* info = AddCommand(
+      *group, "info", "Show what a trace holds, from its header and index",
+      {"perfvec trace info lbm.pvt", "perfvec trace info lbm.pvt --json"});
+  add_file(info);
+  SetAction(info, context, [&context, file] { return Info(context, *file); });
+}
+
+}  // namespace perfvec::client::cli

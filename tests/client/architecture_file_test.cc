@@ -1,0 +1,80 @@
+#include "client/cli/architecture_file.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace perfvec::client::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::string ErrorOf(absl::string_view json) {
+  auto drafts = ParseArchitectures(json, "f.json");
+  EXPECT_TRUE(absl::IsInvalidArgument(drafts.status())) << drafts.status();
+  return std::string(drafts.status().message());
+}
+
+TEST(ArchitectureFileTest, ReadsEveryField) {
+  auto drafts = ParseArchitectures(
+      R"({"name": "a15", "tags": {"site": "lab"}, "aliases": ["gold"],
+          "attributes": {"rob": 40, "kind": "o3", "tso": true,
+                         "l2": {"number": 512}, "vendor": {"text": "x"}},
+          "price_per_hour": 0.5, "power_watts": 3,
+          "vectors": [{"model": "base", "values": [1, -0.5]},
+                      {"model_id": "ab", "values": [2], "origin": "trained"}],
+          "version": 7, "revision": "9", "create_time": "x"})",
+      "f.json");
+  ASSERT_TRUE(drafts.ok()) << drafts.status();
+  ASSERT_EQ(drafts->size(), 1);
+  const auto& a = drafts->front().architecture;
+  EXPECT_EQ(a.name(), "a15");
+  EXPECT_EQ(a.version(), 0);
+  EXPECT_EQ(a.tags().at("site"), "lab");
+  EXPECT_THAT(a.aliases(), ElementsAre("gold"));
+  EXPECT_EQ(a.attributes().at("rob").number(), 40);
+  EXPECT_EQ(a.attributes().at("kind").text(), "o3");
+  EXPECT_EQ(a.attributes().at("tso").number(), 1);
+  EXPECT_EQ(a.attributes().at("l2").number(), 512);
+  EXPECT_EQ(a.attributes().at("vendor").text(), "x");
+  EXPECT_EQ(a.price_per_hour(), 0.5);
+  EXPECT_EQ(a.power_watts(), 3);
+  ASSERT_EQ(a.vectors_size(), 2);
+  EXPECT_THAT(a.vectors(0).values(), ElementsAre(1, -0.5));
+  EXPECT_EQ(a.vectors(0).origin(), "given");
+  EXPECT_EQ(a.vectors(1).origin(), "trained");
+  EXPECT_THAT(drafts->front().vector_models, ElementsAre("base", ""));
+}
+
+TEST(ArchitectureFileTest, ReadsArraysAndWhatListPrints) {
+  for (const char* json :
+       {R"([{"name": "a"}, {"name": "b"}])",
+        R"({"architectures": [{"name": "a"}, {"name": "b"}]})"}) {
+    auto drafts = ParseArchitectures(json, "f.json");
+    ASSERT_TRUE(drafts.ok()) << drafts.status();
+    EXPECT_EQ(drafts->size(), 2);
+  }
+}
+
+TEST(ArchitectureFileTest, ErrorsNameFileFieldAndWhatWasFound) {
+  EXPECT_THAT(ErrorOf("{"), HasSubstr("f.json"));
+  EXPECT_THAT(ErrorOf(R"({"tags": {}})"), HasSubstr("name"));
+  EXPECT_THAT(ErrorOf(R"({"name": 3})"),
+              HasSubstr("\"name\": expected a string, found 3"));
+  EXPECT_THAT(ErrorOf(R"([{"name": "a"}, {"name": "b", "watts": 2}])"),
+              HasSubstr("f.json, architecture 2 of 2 (b): field \"watts\""));
+  EXPECT_THAT(ErrorOf(R"({"name": "a", "attributes": {"x": [1]}})"),
+              HasSubstr("attributes.x"));
+  EXPECT_THAT(ErrorOf(R"({"name": "a", "attributes": 3})"),
+              HasSubstr("attributes"));
+  EXPECT_THAT(ErrorOf(R"({"name": "a", "vectors": [{"values": [1]}]})"),
+              HasSubstr("either model or model_id"));
+  EXPECT_THAT(
+      ErrorOf(R"({"name": "a", "vectors": [{"model": "m", "values": ["x"]}]})"),
+      HasSubstr("vectors.values"));
+  EXPECT_THAT(ErrorOf(R"({"name": "a", "power_watts": "3"})"),
+              HasSubstr("power_watts"));
+}
+
+}  // namespace
+}  // namespace perfvec::client::cli
