@@ -1,0 +1,57 @@
+#include "server/call.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "proto/status.h"
+
+namespace perfvec::server {
+namespace {
+
+// Long enough for a queue to move, short enough not to idle.
+constexpr char kRetryAfterMs[] = "500";
+
+}  // namespace
+
+absl::Time CallDeadline(const grpc::CallbackServerContext& context,
+                        absl::Duration limit) {
+  return std::min(absl::FromChrono(context.deadline()), absl::Now() + limit);
+}
+
+grpc::Status WithRetryHint(grpc::CallbackServerContext* context,
+                           const absl::Status& status) {
+  if (absl::IsResourceExhausted(status) || absl::IsUnavailable(status)) {
+    context->AddTrailingMetadata("retry-after-ms", kRetryAfterMs);
+  }
+  return ToGrpcStatus(status);
+}
+
+absl::Status CheckAlive(const grpc::CallbackServerContext& context,
+                        absl::Time deadline) {
+  if (context.IsCancelled()) {
+    return absl::CancelledError("the client cancelled the call");
+  }
+  if (absl::Now() >= deadline) {
+    return absl::DeadlineExceededError(
+        "the deadline passed while the call waited for its turn");
+  }
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* RunOnPool(Executor& pool,
+                                    grpc::CallbackServerContext* context,
+                                    absl::AnyInvocable<absl::Status()> work) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const absl::Time deadline = CallDeadline(*context, kMaxUnaryTime);
+  absl::Status admitted = pool.Submit(
+      [context, reactor, deadline, work = std::move(work)]() mutable {
+        absl::Status status = CheckAlive(*context, deadline);
+        if (status.ok()) status = work();
+        reactor->Finish(WithRetryHint(context, status));
+      });
+  if (!admitted.ok()) reactor->Finish(WithRetryHint(context, admitted));
+  return reactor;
+}
+
+}  // namespace perfvec::server

@@ -1,0 +1,53 @@
+// What the service shells share: a unary call whose work runs on the pool, with
+// its deadline, and the retry hint of refused calls.
+//
+// Any thread. The reactor belongs to gRPC; it is finished exactly once, by
+// RunOnPool or by the task it submits.
+//
+//   return RunOnPool(pool, context, [=]() -> absl::Status {
+//     PERFVEC_ASSIGN_OR_RETURN(*response, registry->GetJob(request->job_id()));
+//     return absl::OkStatus();
+//   });
+#ifndef PERFVEC_SERVER_CALL_H_
+#define PERFVEC_SERVER_CALL_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "server/executor.h"
+
+namespace perfvec::server {
+
+// For calls that come without a deadline.
+inline constexpr absl::Duration kMaxUnaryTime = absl::Minutes(2);
+inline constexpr absl::Duration kMaxStreamTime = absl::Hours(24);
+
+// Largest message either side may send.
+inline constexpr int kMaxMessageBytes = 8 << 20;
+inline constexpr size_t kMaxDataBytes = 1 << 20;  // in one piece of a stream
+
+// When the call must end: the client's deadline, or `limit` from now.
+absl::Time CallDeadline(const grpc::CallbackServerContext& context,
+                        absl::Duration limit);
+
+// RESOURCE_EXHAUSTED and UNAVAILABLE carry the trailing metadata
+// "retry-after-ms"; call before Finish.
+grpc::Status WithRetryHint(grpc::CallbackServerContext* context,
+                           const absl::Status& status);
+
+// OK, or why work on a call should not begin (any more).
+absl::Status CheckAlive(const grpc::CallbackServerContext& context,
+                        absl::Time deadline);
+
+// Runs `work` on the pool and finishes the call with what it returns.
+grpc::ServerUnaryReactor* RunOnPool(Executor& pool,
+                                    grpc::CallbackServerContext* context,
+                                    absl::AnyInvocable<absl::Status()> work);
+
+}  // namespace perfvec::server
+
+#endif  // PERFVEC_SERVER_CALL_H_

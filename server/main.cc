@@ -1,0 +1,138 @@
+// perfvec-server: see docs/operations.md.
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "server/server_core.h"
+#include "spdlog/sinks/stdout_color_sinks.h"
+#include "spdlog/spdlog.h"
+
+namespace {
+
+using perfvec::server::ServerCore;
+using perfvec::server::ServerOptions;
+
+std::string HostOf(const std::string& address) {
+  return address.substr(0, address.rfind(':'));
+}
+
+// The first signal drains, the second ends the process at once.
+void WaitForSignal(ServerCore& server) {
+  boost::asio::io_context io;
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
+  std::thread drain;
+  signals.async_wait([&](const boost::system::error_code&, int signal) {
+    spdlog::info("{}: finishing calls in flight; again to stop at once",
+                 strsignal(signal));
+    signals.async_wait([](const boost::system::error_code& error, int) {
+      if (!error) std::_Exit(EXIT_FAILURE);
+    });
+    drain = std::thread([&] {
+      server.Drain();
+      io.stop();
+    });
+  });
+  io.run();
+  drain.join();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("server"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
+  ServerOptions options;
+  double lease_seconds = 30, drain_seconds = 20, collect_grace_hours = 24;
+  std::string log_level = "info";
+
+  CLI::App app{"The PerfVec server: traces in, predicted times out."};
+  app.set_version_flag("--version", PERFVEC_VERSION);
+  app.set_config("--config", "", "TOML or INI file with these options");
+  app.add_option("--data-dir", options.data_dir, "Registry and traces")
+      ->required();
+  app.add_option("--listen", options.listen, "HOST:PORT for gRPC")
+      ->capture_default_str();
+  app.add_option("--metrics-listen", options.metrics_listen,
+                 "HOST:PORT for Prometheus; empty: none")
+      ->capture_default_str();
+  app.add_option("--model", options.models,
+                 "Directory of a model to register with its architectures")
+      ->check(CLI::ExistingDirectory);
+  app.add_option("--backup-root", options.backup_root,
+                 "Backups are made under it; empty: DATA_DIR/backups");
+  app.add_option("--shard-instructions", options.jobs.shard_instructions,
+                 "Instructions a worker leases at a time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--lease-seconds", lease_seconds,
+                 "A lease not renewed for so long goes to another worker")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--max-shard-attempts", options.jobs.queue.max_attempts,
+                 "Failed attempts at a shard after which its job fails")
+      ->check(CLI::Range(1, 250))
+      ->capture_default_str();
+  app.add_option("--max-jobs", options.jobs.queue.max_jobs, "Unfinished jobs")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--max-trace-bytes", options.uploads.max_trace_bytes,
+                 "Largest trace")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--max-stored-bytes", options.uploads.max_stored_bytes,
+                 "All traces together")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--max-uploads", options.uploads.max_uploads,
+                 "Uploads under way")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--threads", options.pool_threads, "For registry work")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--transfer-threads", options.bulk_threads,
+                 "For uploads and reads of traces")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--block-cache-bytes", options.block_cache_bytes,
+                 "RocksDB's block cache")
+      ->capture_default_str();
+  app.add_option("--drain-seconds", drain_seconds,
+                 "Time for calls in flight after SIGTERM")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--trace-grace-hours", collect_grace_hours,
+                 "Traces that no program names are kept so long")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--log-level", log_level, "debug, info, warning, error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  spdlog::set_level(spdlog::level::from_str(log_level));
+  options.jobs.queue.lease_duration = absl::Seconds(lease_seconds);
+  options.drain_timeout = absl::Seconds(drain_seconds);
+  options.collect_grace = absl::Hours(collect_grace_hours);
+
+  auto server = ServerCore::Start(options);
+  if (!server.ok()) {
+    spdlog::critical("{}", server.status().ToString());
+    return EXIT_FAILURE;
+  }
+  spdlog::info("listening on {}:{}", HostOf(options.listen), (*server)->port());
+  if ((*server)->metrics_port() != 0) {
+    spdlog::info("metrics on {}:{}", HostOf(options.metrics_listen),
+                 (*server)->metrics_port());
+  }
+  WaitForSignal(**server);
+  server->reset();
+  spdlog::info("stopped");
+  return EXIT_SUCCESS;
+}

@@ -1,0 +1,430 @@
+#include "server/upload_manager.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/types/span.h"
+#include "server/chunk_source.h"
+#include "server/times.h"
+#include "spdlog/spdlog.h"
+#include "storage/status_macros.h"
+
+namespace perfvec::server {
+namespace {
+
+absl::Status CheckSha256(absl::string_view text) {
+  const bool hex = std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
+  });
+  if (text.size() == 64 && hex) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "sha256: expected 64 lowercase hex digits, found \"",
+      absl::CHexEscape(text.substr(0, 80)), "\" (", text.size(), " bytes)"));
+}
+
+// Names the content, so that a repeated Finish finds the trace after the
+// upload's record has gone.
+std::string NewUploadId(const std::string& sha256) {
+  std::random_device random;
+  const uint64_t salt = (uint64_t{random()} << 32) | random();
+  return absl::StrCat(sha256, "-", absl::Hex(salt, absl::kZeroPad16));
+}
+
+}  // namespace
+
+UploadManager::UploadManager(Options options, Clock clock,
+                             storage::Registry* registry,
+                             storage::ChunkStore* chunks, Metrics* metrics,
+                             Checker checker)
+    : options_(options),
+      clock_(std::move(clock)),
+      registry_(registry),
+      chunks_(chunks),
+      metrics_(metrics),
+      checker_(std::move(checker)) {}
+
+absl::Status UploadManager::Load() {
+  PERFVEC_ASSIGN_OR_RETURN(std::vector<storage::v1::UploadRecord> records,
+                           registry_->ListUploads());
+  absl::MutexLock lock(&mutex_);
+  for (storage::v1::UploadRecord& record : records) {
+    auto active = std::make_shared<Active>();
+    const std::string id = record.upload_id();
+    absl::MutexLock active_lock(&active->mutex);
+    active->record = std::move(record);
+    active_[id] = active;
+  }
+  return absl::OkStatus();
+}
+
+uint64_t UploadManager::CommittedBytes(
+    const storage::v1::UploadRecord& record) const {
+  return std::min<uint64_t>(
+      record.size_bytes(),
+      uint64_t{record.chunk_size_bytes()} * record.chunk_sha256_size());
+}
+
+v1::Upload UploadManager::Describe(
+    const storage::v1::UploadRecord& record) const {
+  v1::Upload upload;
+  upload.set_upload_id(record.upload_id());
+  upload.set_sha256(record.sha256());
+  upload.set_size_bytes(record.size_bytes());
+  upload.set_committed_size_bytes(CommittedBytes(record));
+  return upload;
+}
+
+absl::Status UploadManager::CheckQuota(uint64_t size_bytes) {
+  if (size_bytes == 0 || size_bytes > options_.max_trace_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("size_bytes: expected 1 to ", options_.max_trace_bytes,
+                     " (the server's limit for a trace), found ", size_bytes));
+  }
+  PERFVEC_ASSIGN_OR_RETURN(storage::Registry::Counts counts,
+                           registry_->GetCounts());
+  uint64_t promised = 0;
+  size_t uploads = 0;
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [id, active] : active_) {
+    absl::MutexLock active_lock(&active->mutex);
+    promised += active->record.size_bytes();
+    ++uploads;
+  }
+  if (uploads >= options_.max_uploads) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(uploads, " uploads are under way, the server's limit is ",
+                     options_.max_uploads, "; retry when some have finished"));
+  }
+  const uint64_t stored = counts.trace_bytes + promised;
+  if (stored > options_.max_stored_bytes ||
+      size_bytes > options_.max_stored_bytes - stored) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "traces take ", stored, " of ", options_.max_stored_bytes,
+        " bytes, too little is left for ", size_bytes,
+        "; delete programs that are not needed, or raise the server's "
+        "--max-stored-bytes"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Upload> UploadManager::Begin(const std::string& sha256,
+                                                uint64_t size_bytes) {
+  PERFVEC_RETURN_IF_ERROR(CheckSha256(sha256));
+  absl::MutexLock one_at_a_time(&begin_mutex_);
+  absl::StatusOr<v1::Trace> trace = GetTrace(sha256);
+  if (trace.ok()) {
+    v1::Upload upload;
+    upload.set_sha256(sha256);
+    upload.set_size_bytes(trace->size_bytes());
+    upload.set_committed_size_bytes(trace->size_bytes());
+    *upload.mutable_trace() = *std::move(trace);
+    return upload;
+  }
+  if (!absl::IsNotFound(trace.status())) return trace.status();
+  absl::StatusOr<storage::v1::UploadRecord> found =
+      registry_->FindUpload(sha256);
+  if (found.ok()) {
+    if (found->size_bytes() != size_bytes) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "an upload of ", sha256, " is under way that declares ",
+          found->size_bytes(), " bytes, not ", size_bytes,
+          "; one of the two is wrong: check the file, or abort upload ",
+          found->upload_id()));
+    }
+    return Describe(*found);
+  }
+  if (!absl::IsNotFound(found.status())) return found.status();
+
+  PERFVEC_RETURN_IF_ERROR(CheckQuota(size_bytes));
+  auto active = std::make_shared<Active>();
+  absl::MutexLock active_lock(&active->mutex);
+  storage::v1::UploadRecord& record = active->record;
+  record.set_upload_id(NewUploadId(sha256));
+  record.set_sha256(sha256);
+  record.set_size_bytes(size_bytes);
+  record.set_chunk_size_bytes(options_.piece_bytes);
+  *record.mutable_create_time() = ToTimestamp(clock_());
+  *record.mutable_update_time() = record.create_time();
+  PERFVEC_RETURN_IF_ERROR(registry_->PutUpload(record));
+  {
+    absl::MutexLock lock(&mutex_);
+    active_[record.upload_id()] = active;
+  }
+  return Describe(record);
+}
+
+absl::StatusOr<UploadManager::ActivePtr> UploadManager::Find(
+    const std::string& upload_id) {
+  absl::MutexLock lock(&mutex_);
+  auto found = active_.find(upload_id);
+  if (found != active_.end()) return found->second;
+  return absl::NotFoundError(absl::StrCat(
+      "no upload \"", absl::CHexEscape(upload_id.substr(0, 100)),
+      "\": it was finished, aborted or expired; begin again, what is there "
+      "already is not asked for twice"));
+}
+
+absl::StatusOr<v1::Upload> UploadManager::Get(const std::string& upload_id) {
+  PERFVEC_ASSIGN_OR_RETURN(ActivePtr active, Find(upload_id));
+  absl::MutexLock lock(&active->mutex);
+  return Describe(active->record);
+}
+
+absl::StatusOr<v1::Trace> UploadManager::GetTrace(const std::string& trace_id) {
+  PERFVEC_ASSIGN_OR_RETURN(storage::v1::TraceRecord record,
+                           registry_->GetTrace(trace_id));
+  return record.trace();
+}
+
+void UploadManager::Drop(Active& active) {
+  active.over = true;
+  const std::string id = active.record.upload_id();
+  const absl::Status deleted = registry_->DeleteUpload(id);
+  if (!deleted.ok() && !absl::IsNotFound(deleted)) {
+    spdlog::warn("upload {}: {}", id, deleted.ToString());
+  }
+  absl::MutexLock lock(&mutex_);
+  active_.erase(id);
+}
+
+absl::Status UploadManager::Abort(const std::string& upload_id) {
+  PERFVEC_ASSIGN_OR_RETURN(ActivePtr active, Find(upload_id));
+  absl::MutexLock lock(&active->mutex);
+  if (active->finishing) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("upload ", upload_id, " is being finished"));
+  }
+  if (!active->over) Drop(*active);
+  metrics_->CountUpload("aborted");
+  return absl::OkStatus();
+}
+
+int UploadManager::Expire() {
+  std::vector<ActivePtr> all;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [id, active] : active_) all.push_back(active);
+  }
+  int dropped = 0;
+  for (const ActivePtr& active : all) {
+    absl::MutexLock lock(&active->mutex);
+    const absl::Time last = FromTimestamp(active->record.update_time());
+    if (active->over || active->finishing || active->writers > 0 ||
+        clock_() - last < options_.expire_after) {
+      continue;
+    }
+    Drop(*active);
+    metrics_->CountUpload("expired");
+    ++dropped;
+  }
+  return dropped;
+}
+
+absl::StatusOr<v1::Trace> UploadManager::Finish(const std::string& upload_id) {
+  absl::StatusOr<ActivePtr> active = Find(upload_id);
+  if (!active.ok()) {
+    // A repeated call whose first answer was lost.
+    absl::StatusOr<v1::Trace> trace =
+        GetTrace(std::vector<std::string>(absl::StrSplit(upload_id, '-'))[0]);
+    if (trace.ok()) return trace;
+    return active.status();
+  }
+  storage::v1::UploadRecord record;
+  {
+    absl::MutexLock lock(&(*active)->mutex);
+    record = (*active)->record;
+    if ((*active)->over || (*active)->finishing) {
+      return absl::UnavailableError(absl::StrCat(
+          "upload ", upload_id, " is being finished by another call; retry"));
+    }
+    if (CommittedBytes(record) != record.size_bytes()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "upload ", upload_id, ": ", CommittedBytes(record), " of ",
+          record.size_bytes(), " bytes are here; write the rest first"));
+    }
+    (*active)->finishing = true;
+  }
+  absl::StatusOr<v1::Trace> trace = Verify(record);
+  absl::Status stored = trace.status();
+  if (trace.ok()) {
+    storage::v1::TraceRecord finished;
+    *finished.mutable_trace() = *trace;
+    *finished.mutable_chunk_sha256() = record.chunk_sha256();
+    finished.set_chunk_size_bytes(record.chunk_size_bytes());
+    stored = registry_->PutTrace(finished, upload_id);
+  }
+  absl::MutexLock lock(&(*active)->mutex);
+  (*active)->finishing = false;
+  if (stored.ok()) {
+    (*active)->over = true;
+    absl::MutexLock map_lock(&mutex_);
+    active_.erase(upload_id);
+    metrics_->CountUpload("finished");
+    return trace;
+  }
+  if (!trace.ok() && absl::IsInvalidArgument(trace.status())) {
+    Drop(**active);
+    metrics_->CountUpload("refused");
+  }
+  return stored;
+}
+
+absl::StatusOr<v1::Trace> UploadManager::Verify(
+    const storage::v1::UploadRecord& record) {
+  std::vector<std::string> digests(record.chunk_sha256().begin(),
+                                   record.chunk_sha256().end());
+  ChunkSource source(chunks_, std::move(digests), record.size_bytes(),
+                     absl::StrCat("upload ", record.upload_id()));
+  absl::StatusOr<v1::Trace> trace = checker_(source);
+  PERFVEC_RETURN_IF_ERROR(source.Drain());
+  if (source.consumed_bytes() != record.size_bytes()) {
+    return absl::InternalError(
+        absl::StrCat(source.name(), ": ", source.consumed_bytes(),
+                     " bytes were stored, ", record.size_bytes(), " expected"));
+  }
+  // A wrong file is told before a malformed one: it explains the other.
+  const std::string found = source.sha256();
+  if (found != record.sha256()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the uploaded content has SHA-256 ", found,
+                     ", declared was ", record.sha256(),
+                     "; the file changed while it was sent, or was read "
+                     "wrongly. The upload was dropped: begin again"));
+  }
+  if (!trace.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the uploaded file is not a valid trace, and was dropped: ",
+        trace.status().message()));
+  }
+  trace->set_trace_id(found);
+  trace->set_size_bytes(record.size_bytes());
+  *trace->mutable_create_time() = ToTimestamp(clock_());
+  return trace;
+}
+
+// --- Writing ---------------------------------------------------------------
+
+absl::StatusOr<std::unique_ptr<UploadManager::Writer>>
+UploadManager::OpenWriter(const std::string& upload_id, uint64_t offset) {
+  PERFVEC_ASSIGN_OR_RETURN(ActivePtr active, Find(upload_id));
+  absl::MutexLock lock(&active->mutex);
+  const storage::v1::UploadRecord& record = active->record;
+  const uint64_t committed = CommittedBytes(record);
+  if (offset > committed ||
+      (offset % record.chunk_size_bytes() != 0 && offset != committed)) {
+    return absl::AbortedError(
+        absl::StrCat("upload ", upload_id, ": offset ", offset,
+                     " does not fit; committed_size_bytes is ", committed,
+                     ", go on from there"));
+  }
+  ++active->writers;
+  return std::unique_ptr<Writer>(
+      new Writer(this, active, offset, record.size_bytes()));
+}
+
+UploadManager::Writer::Writer(UploadManager* manager, ActivePtr active,
+                              uint64_t offset, uint64_t size_bytes)
+    : manager_(manager),
+      active_(std::move(active)),
+      size_bytes_(size_bytes),
+      received_(offset),
+      first_staged_((offset + manager->options_.piece_bytes - 1) /
+                    manager->options_.piece_bytes),
+      commit_pieces_(std::max<size_t>(manager->options_.commit_pieces,
+                                      first_staged_ / 64)) {
+  manager_->metrics_->uploads_active().Increment();
+}
+
+UploadManager::Writer::~Writer() {
+  manager_->metrics_->uploads_active().Decrement();
+  absl::MutexLock lock(&active_->mutex);
+  --active_->writers;
+}
+
+absl::Status UploadManager::Writer::Append(absl::string_view bytes) {
+  PERFVEC_RETURN_IF_ERROR(failed_);
+  if (bytes.size() > size_bytes_ - received_) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "more bytes than the ", size_bytes_,
+        " that the upload declared: ", bytes.size(), " at offset ", received_));
+  }
+  while (!bytes.empty()) {
+    if (buffer_.capacity() == 0)
+      buffer_.reserve(manager_->options_.piece_bytes);
+    const size_t take = std::min<size_t>(
+        bytes.size(), manager_->options_.piece_bytes - buffer_.size());
+    buffer_.append(bytes.data(), take);
+    received_ += take;
+    bytes.remove_prefix(take);
+    if (buffer_.size() == manager_->options_.piece_bytes ||
+        received_ == size_bytes_) {
+      PERFVEC_RETURN_IF_ERROR(StageBuffer());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status UploadManager::Writer::StageBuffer() {
+  PERFVEC_ASSIGN_OR_RETURN(storage::StagedChunk chunk,
+                           manager_->chunks_->Stage(buffer_));
+  staged_.push_back(std::move(chunk));
+  manager_->metrics_->upload_bytes().Increment(buffer_.size());
+  buffer_.clear();
+  if (staged_.size() < commit_pieces_) return absl::OkStatus();
+  return Commit();
+}
+
+absl::Status UploadManager::Writer::Commit() {
+  if (staged_.empty()) return absl::OkStatus();
+  absl::Status synced = manager_->chunks_->Commit(absl::MakeSpan(staged_));
+  if (!synced.ok()) {
+    // A second sync could succeed without the bytes: give these up.
+    staged_.clear();
+    failed_ = synced;
+    return synced;
+  }
+  absl::MutexLock lock(&active_->mutex);
+  storage::v1::UploadRecord record = active_->record;
+  for (size_t i = 0; i < staged_.size(); ++i) {
+    const size_t index = first_staged_ + i;
+    const std::string& digest = staged_[i].digest();
+    if (index < record.chunk_sha256_size()) {
+      if (record.chunk_sha256(index) == digest) continue;
+      return absl::AbortedError(absl::StrCat(
+          "upload ", record.upload_id(), ": the bytes from offset ",
+          index * record.chunk_size_bytes(),
+          " differ from those another client has sent for the same SHA-256; "
+          "committed_size_bytes is ",
+          manager_->CommittedBytes(active_->record)));
+    }
+    record.add_chunk_sha256(digest);
+  }
+  if (record.chunk_sha256_size() > active_->record.chunk_sha256_size()) {
+    if (active_->over) {
+      return absl::AbortedError(absl::StrCat("upload ", record.upload_id(),
+                                             " was aborted or has expired"));
+    }
+    *record.mutable_update_time() = ToTimestamp(manager_->clock_());
+    PERFVEC_RETURN_IF_ERROR(manager_->registry_->PutUpload(record));
+    active_->record = std::move(record);
+  }
+  first_staged_ += staged_.size();
+  staged_.clear();
+  commit_pieces_ =
+      std::max<size_t>(manager_->options_.commit_pieces, first_staged_ / 64);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Upload> UploadManager::Writer::Close() {
+  PERFVEC_RETURN_IF_ERROR(failed_);
+  PERFVEC_RETURN_IF_ERROR(Commit());
+  absl::MutexLock lock(&active_->mutex);
+  return manager_->Describe(active_->record);
+}
+
+}  // namespace perfvec::server

@@ -1,0 +1,139 @@
+// Uploads of traces, from the first byte to a trace the registry knows.
+//
+// A file arrives in pieces that become chunks (storage/chunk_store.h). What is
+// committed is durable: the chunks, and the record that lists them. Streams of
+// the same content share one upload: each writes and compares; a piece that is
+// committed already is not stored again, and one that differs from it ends the
+// stream with ABORTED. So clients that upload the same file at once, or a
+// client that comes back before its broken connection was noticed, all
+// succeed. Finish() reads everything back and compares the SHA-256 of the
+// whole, and checks the .pvt structure; what does not pass is dropped.
+//
+// Any thread; every method may block on disk: run it on the bulk pool. A Writer
+// is used by one thread at a time.
+//
+//   auto upload = uploads.Begin(sha256, size);
+//   auto writer = uploads.OpenWriter(upload->upload_id(), offset);
+//   RETURN_IF_ERROR((*writer)->Append(bytes)); ...
+//   RETURN_IF_ERROR((*writer)->Close().status());
+//   auto trace = uploads.Finish(upload->upload_id());
+#ifndef PERFVEC_SERVER_UPLOAD_MANAGER_H_
+#define PERFVEC_SERVER_UPLOAD_MANAGER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "perfvec/storage/v1/records.pb.h"
+#include "perfvec/v1/trace_service.pb.h"
+#include "server/job_queue.h"
+#include "server/metrics.h"
+#include "storage/chunk_store.h"
+#include "storage/registry.h"
+#include "storage/trace/byte_stream.h"
+
+namespace perfvec::server {
+
+class UploadManager {
+ public:
+  struct Options {
+    uint64_t piece_bytes = 4 << 20;
+    uint64_t max_trace_bytes = uint64_t{64} << 30;
+    uint64_t max_stored_bytes = uint64_t{1} << 40;  // finished and promised
+    size_t max_uploads = 64;
+    absl::Duration expire_after = absl::Hours(24);  // without progress
+    // Pieces made durable together; for large uploads a share of what is there,
+    // since each commit rewrites the upload's record.
+    size_t commit_pieces = 4;
+  };
+  // Reads a whole .pvt file and says what it holds (trace_id and size_bytes are
+  // filled in by the caller), or what is wrong with it.
+  using Checker =
+      std::function<absl::StatusOr<v1::Trace>(trace::ByteSource& source)>;
+
+  UploadManager(Options options, Clock clock, storage::Registry* registry,
+                storage::ChunkStore* chunks, Metrics* metrics, Checker checker);
+  absl::Status Load();  // once: the uploads under way before a restart
+
+  absl::StatusOr<v1::Upload> Begin(const std::string& sha256,
+                                   uint64_t size_bytes);
+  absl::StatusOr<v1::Upload> Get(const std::string& upload_id);
+  absl::StatusOr<v1::Trace> Finish(const std::string& upload_id);
+  absl::Status Abort(const std::string& upload_id);
+  absl::StatusOr<v1::Trace> GetTrace(const std::string& trace_id);
+  // Drops uploads without progress for too long; returns how many.
+  int Expire();
+
+ private:
+  struct Active {
+    absl::Mutex mutex;
+    storage::v1::UploadRecord record ABSL_GUARDED_BY(mutex);
+    int writers ABSL_GUARDED_BY(mutex) = 0;
+    bool finishing ABSL_GUARDED_BY(mutex) = false;
+    bool over ABSL_GUARDED_BY(mutex) = false;  // finished, aborted, expired
+  };
+
+ public:
+  class Writer {
+   public:
+    ~Writer();
+    // INVALID_ARGUMENT past the declared size; ABORTED if the content differs
+    // from what was committed meanwhile; RESOURCE_EXHAUSTED: the disk is full.
+    absl::Status Append(absl::string_view bytes);
+    // Commits every whole piece. Call also after a cut: what arrived counts.
+    absl::StatusOr<v1::Upload> Close();
+
+   private:
+    friend class UploadManager;
+    Writer(UploadManager* manager, std::shared_ptr<Active> active,
+           uint64_t offset, uint64_t size_bytes);
+    absl::Status StageBuffer();
+    absl::Status Commit();
+
+    UploadManager* const manager_;
+    const std::shared_ptr<Active> active_;
+    const uint64_t size_bytes_;
+    uint64_t received_;    // offset of the next byte
+    size_t first_staged_;  // index of staged_[0] among the pieces
+    size_t commit_pieces_;
+    std::string buffer_;
+    std::vector<storage::StagedChunk> staged_;
+    absl::Status failed_;  // of a sync: final
+  };
+  // `offset`: a committed size that this server named. What lies behind the
+  // present one is compared, not stored again. ABORTED (saying the committed
+  // size) if it lies past it or between pieces.
+  absl::StatusOr<std::unique_ptr<Writer>> OpenWriter(
+      const std::string& upload_id, uint64_t offset);
+
+ private:
+  using ActivePtr = std::shared_ptr<Active>;
+  absl::StatusOr<ActivePtr> Find(const std::string& upload_id);
+  v1::Upload Describe(const storage::v1::UploadRecord& record) const;
+  uint64_t CommittedBytes(const storage::v1::UploadRecord& record) const;
+  absl::Status CheckQuota(uint64_t size_bytes);
+  absl::StatusOr<v1::Trace> Verify(const storage::v1::UploadRecord& record);
+  void Drop(Active& active) ABSL_EXCLUSIVE_LOCKS_REQUIRED(active.mutex);
+
+  const Options options_;
+  const Clock clock_;
+  storage::Registry* const registry_;
+  storage::ChunkStore* const chunks_;
+  Metrics* const metrics_;
+  const Checker checker_;
+
+  absl::Mutex begin_mutex_;  // one Begin at a time: quota, one upload a file
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, ActivePtr> active_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace perfvec::server
+
+#endif  // PERFVEC_SERVER_UPLOAD_MANAGER_H_
