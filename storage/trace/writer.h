@@ -27,7 +27,7 @@
 namespace perfvec::trace {
 
 // Chosen by measurement: docs/trace_format.md, "Size and speed".
-inline constexpr int kDefaultCompressionLevel = 3;
+inline constexpr int kDefaultCompressionLevel = 6;
 
 class TraceWriter {
  public:
