@@ -139,12 +139,9 @@ absl::Status FillBackup(Registry& registry, ChunkStore& chunks,
   PERFVEC_RETURN_IF_ERROR(registry.Backup(RegistryDirectory(directory)));
   PERFVEC_ASSIGN_OR_RETURN(std::set<std::string> digests,
                            ChunksOfBackup(directory));
-  PERFVEC_ASSIGN_OR_RETURN(
-      std::unique_ptr<ChunkStore> copies,
-      ChunkStore::Open({ChunksDirectory(directory), nullptr}));
   for (const std::string& digest : digests) {
-    PERFVEC_RETURN_IF_ERROR(
-        LinkOrCopyFile(chunks.Path(digest), copies->Path(digest)));
+    PERFVEC_RETURN_IF_ERROR(LinkOrCopyFile(
+        chunks.Path(digest), ChunkPath(ChunksDirectory(directory), digest)));
   }
   PERFVEC_ASSIGN_OR_RETURN(auto files, HashRegistryFiles(directory));
   PERFVEC_RETURN_IF_ERROR(SyncTree(directory));
@@ -164,14 +161,15 @@ absl::StatusOr<BackupSummary> CreateBackup(Registry& registry,
                                            ChunkStore& chunks,
                                            const std::string& directory) {
   PERFVEC_RETURN_IF_ERROR(MakeNewDirectory(directory));
-  absl::Status status;
-  {
-    // What the registry's copy names must still be there when it is linked.
-    auto held = chunks.HoldCollection();
-    status = FillBackup(registry, chunks, directory);
-  }
-  absl::StatusOr<BackupSummary> summary = status;
-  if (status.ok()) summary = VerifyBackup(directory);
+  auto make = [&]() -> absl::StatusOr<BackupSummary> {
+    {
+      // What the registry's copy names must still be there when it is linked.
+      std::shared_ptr<void> held = chunks.HoldCollection();
+      PERFVEC_RETURN_IF_ERROR(FillBackup(registry, chunks, directory));
+    }
+    return VerifyBackup(directory);
+  };
+  absl::StatusOr<BackupSummary> summary = make();
   if (!summary.ok()) {
     std::error_code ignored;  // the first error is the one that counts
     std::filesystem::remove_all(directory, ignored);
@@ -213,9 +211,11 @@ absl::StatusOr<BackupSummary> RestoreBackup(const std::string& from,
   const std::string partial = absl::StrCat(to, ".restoring");
   std::error_code error;
   std::filesystem::remove_all(partial, error);  // of an attempt that was cut
-  absl::Status copied = CopyTree(from, partial);
-  absl::StatusOr<BackupSummary> summary = copied;
-  if (copied.ok()) summary = VerifyBackup(partial);
+  auto copy = [&]() -> absl::StatusOr<BackupSummary> {
+    PERFVEC_RETURN_IF_ERROR(CopyTree(from, partial));
+    return VerifyBackup(partial);
+  };
+  absl::StatusOr<BackupSummary> summary = copy();
   if (!summary.ok()) {
     std::filesystem::remove_all(partial, error);
     return summary;

@@ -24,8 +24,8 @@ absl::Status CheckDigest(absl::string_view digest) {
                                                  digest.size()));
 }
 
-// The files of one folder by name; a folder that is gone has none.
-absl::StatusOr<std::vector<std::string>> FileNames(const std::string& folder) {
+// What one directory holds, by name; one that is gone holds nothing.
+absl::StatusOr<std::vector<std::string>> Names(const std::string& folder) {
   std::vector<std::string> names;
   std::error_code error;
   std::filesystem::directory_iterator entry(folder, error), end;
@@ -33,13 +33,6 @@ absl::StatusOr<std::vector<std::string>> FileNames(const std::string& folder) {
     names.push_back(entry->path().filename().string());
   if (error && error != std::errc::no_such_file_or_directory)
     return ErrnoStatus(error.value(), "list", folder);
-  return names;
-}
-
-std::vector<std::string> FolderNames() {
-  std::vector<std::string> names;
-  for (int i = 0; i < 256; ++i)
-    names.push_back(absl::StrCat(absl::Hex(i, absl::kZeroPad2)));
   return names;
 }
 
@@ -78,21 +71,37 @@ absl::StatusOr<std::unique_ptr<ChunkStore>> ChunkStore::Open(Options options) {
 }
 
 absl::Status ChunkStore::Prepare() {
-  PERFVEC_RETURN_IF_ERROR(files_->CreateDirectory(directory_));
-  std::vector<std::string> folders = FolderNames();
-  folders.emplace_back(kTemporaryFolder);
-  for (const std::string& folder : folders) {
-    const std::string path = absl::StrCat(directory_, "/", folder);
-    PERFVEC_RETURN_IF_ERROR(files_->CreateDirectory(path));
-    // A process that was killed may have renamed without syncing: from here on
-    // a file under its final name is durable.
-    PERFVEC_RETURN_IF_ERROR(files_->SyncDirectory(path));
-  }
   const std::string temporary = absl::StrCat(directory_, "/", kTemporaryFolder);
-  PERFVEC_ASSIGN_OR_RETURN(std::vector<std::string> left, FileNames(temporary));
+  PERFVEC_RETURN_IF_ERROR(files_->CreateDirectory(directory_));
+  PERFVEC_RETURN_IF_ERROR(files_->CreateDirectory(temporary));
+  PERFVEC_ASSIGN_OR_RETURN(std::vector<std::string> left, Names(temporary));
   for (const std::string& name : left)
     PERFVEC_RETURN_IF_ERROR(files_->Remove(absl::StrCat(temporary, "/", name)));
+  // A process that was killed may have renamed without syncing: from here on a
+  // file under its final name is durable.
+  PERFVEC_ASSIGN_OR_RETURN(std::vector<std::string> folders, Folders());
+  for (const std::string& folder : folders)
+    PERFVEC_RETURN_IF_ERROR(files_->SyncDirectory(folder));
   return files_->SyncDirectory(directory_);
+}
+
+absl::StatusOr<std::vector<std::string>> ChunkStore::Folders() const {
+  PERFVEC_ASSIGN_OR_RETURN(std::vector<std::string> names, Names(directory_));
+  std::vector<std::string> folders;
+  for (const std::string& name : names)
+    if (name.size() == 2)
+      folders.push_back(absl::StrCat(directory_, "/", name));
+  return folders;
+}
+
+// Renames into the folder of the chunk, which the first one of it makes.
+absl::Status ChunkStore::Place(const std::string& from, const std::string& to) {
+  absl::Status status = files_->Rename(from, to);
+  if (!absl::IsNotFound(status)) return status;
+  PERFVEC_RETURN_IF_ERROR(files_->CreateDirectory(to.substr(0, to.rfind('/'))));
+  status = files_->SyncDirectory(directory_);
+  if (!status.ok()) return FailForGood(std::move(status));
+  return files_->Rename(from, to);
 }
 
 std::string ChunkPath(const std::string& directory, absl::string_view digest) {
@@ -137,7 +146,7 @@ absl::Status ChunkStore::Commit(absl::Span<StagedChunk> staged) {
   for (StagedChunk& chunk : staged) {
     const std::string path = Path(chunk.digest());
     if (chunk.file_ != nullptr) {
-      PERFVEC_RETURN_IF_ERROR(files_->Rename(chunk.temporary_path_, path));
+      PERFVEC_RETURN_IF_ERROR(Place(chunk.temporary_path_, path));
       chunk.temporary_path_.clear();
       chunk.file_.reset();
     }
@@ -233,10 +242,10 @@ absl::StatusOr<ChunkStore::Collected> ChunkStore::CollectGarbage(
   absl::Status status =
       live([&used](absl::string_view digest) { used.emplace(digest); });
   Collected collected;
-  for (const std::string& folder : FolderNames()) {
-    if (!status.ok()) break;
-    absl::StatusOr<std::vector<std::string>> names =
-        FileNames(absl::StrCat(directory_, "/", folder));
+  absl::StatusOr<std::vector<std::string>> folders = Folders();
+  if (status.ok()) status = folders.status();
+  for (size_t i = 0; status.ok() && i < folders->size(); ++i) {
+    absl::StatusOr<std::vector<std::string>> names = Names((*folders)[i]);
     status = names.status();
     if (!status.ok()) break;
     for (const std::string& name : *names) {

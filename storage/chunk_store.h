@@ -130,6 +130,8 @@ class ChunkStore {
   ChunkStore(std::string directory, FileSystem* files)
       : directory_(std::move(directory)), files_(files) {}
   absl::Status Prepare();
+  absl::StatusOr<std::vector<std::string>> Folders() const;
+  absl::Status Place(const std::string& from, const std::string& to);
   void Unpin(const std::vector<std::string>& digests);
   bool RemoveUnlessPinned(const std::string& digest, absl::Time newest,
                           uint64_t* size_bytes);

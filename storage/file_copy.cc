@@ -79,7 +79,8 @@ absl::Status RequireAbsentOrEmpty(const std::string& directory) {
 
 absl::Status LinkOrCopyFile(const std::string& from, const std::string& to) {
   std::error_code error;
-  fs::create_hard_link(from, to, error);
+  fs::create_directories(ParentDirectory(to), error);
+  if (!error) fs::create_hard_link(from, to, error);
   if (error == std::errc::cross_device_link ||
       error == std::errc::operation_not_permitted ||
       error == std::errc::too_many_links) {

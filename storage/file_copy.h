@@ -23,7 +23,8 @@ std::string ParentDirectory(const std::string& path);
 // ALREADY_EXISTS if there is something; the parent must be there.
 absl::Status MakeNewDirectory(const std::string& path);
 absl::Status RequireAbsentOrEmpty(const std::string& directory);
-// A hard link, or a copy where the file systems differ. Not synced.
+// A hard link, or a copy where the file systems differ; makes the parents of
+// `to`. Not synced.
 absl::Status LinkOrCopyFile(const std::string& from, const std::string& to);
 // Copies (never links) all plain files under `from`. Not synced.
 absl::Status CopyTree(const std::string& from, const std::string& to);
