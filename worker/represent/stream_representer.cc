@@ -11,7 +11,7 @@ namespace perfvec::compute {
 namespace {
 
 // The inputs of a batch take at most this (or one segment's, if more).
-constexpr int64_t kMaxBufferBytes = int64_t{256} << 20;
+constexpr int64_t kMaxBufferBytes = int64_t{1} << 30;
 
 int64_t DivideUp(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 

@@ -94,24 +94,52 @@ class TorchRepresenter : public Representer {
 
 // All lanes end at the same step. Time is cut where a lane starts (its state is
 // zeroed there) and where one begins to count, so that within a piece all lanes
-// do the same.
+// do the same. The rows go to the device once; lanes pick theirs there.
 void TorchRepresenter::RunLanes(const float* inputs, const Lane* lanes, int n,
                                 double* sums) {
   torch::InferenceMode inference;
   const Manifest& m = model_->manifest();
   const int64_t columns = static_cast<int64_t>(m.inputs.width());
   int total = 0;
-  for (int i = 0; i < n; ++i) total = std::max(total, lanes[i].steps);
-  std::set<int> cuts = {total};
+  int64_t first_row = lanes[0].first_row, end_row = 0;
   for (int i = 0; i < n; ++i) {
+    total = std::max(total, lanes[i].steps);
+    first_row = std::min(first_row, lanes[i].first_row);
+    end_row = std::max(end_row, lanes[i].first_row + lanes[i].steps);
+  }
+  first_row = std::max<int64_t>(0, first_row);
+  end_row = std::max(first_row, end_row);
+
+  // Of each lane: the step it starts at, the step it counts from, and what to
+  // add to a step to get its row. A lane of padding starts at the end.
+  std::set<int> cuts = {total};
+  std::vector<int64_t> starts(static_cast<size_t>(lanes_), total);
+  std::vector<int64_t> counts(starts), offsets(static_cast<size_t>(lanes_), 0);
+  for (int i = 0; i < n; ++i) {
+    starts[i] = total - lanes[i].steps;
+    counts[i] = total - lanes[i].kept;
+    offsets[i] = lanes[i].first_row - first_row - starts[i];
     cuts.insert(total - lanes[i].steps);
     cuts.insert(total - lanes[i].kept);
   }
+  cuts.insert(0);
   for (int at = kMaxChunkSteps; at < total; at += kMaxChunkSteps) {
     cuts.insert(at);
   }
 
-  auto on_device = torch::TensorOptions(device_);
+  const auto on_device = torch::TensorOptions(device_);
+  auto upload = [&](const std::vector<int64_t>& values) {
+    return torch::tensor(values).to(device_);
+  };
+  const torch::Tensor start = upload(starts);
+  const torch::Tensor count = upload(counts);
+  const torch::Tensor offset = upload(offsets);
+  const int64_t zero_row = end_row - first_row;
+  torch::Tensor rows = torch::zeros({zero_row + 1, columns}, on_device);
+  rows.narrow(0, 0, zero_row)
+      .copy_(torch::from_blob(const_cast<float*>(inputs) + first_row * columns,
+                              {zero_row, columns}));
+
   torch::Tensor hidden = torch::zeros({m.layers, lanes_, m.width}, on_device);
   torch::Tensor cell = torch::zeros_like(hidden);
   torch::Tensor sum =
@@ -119,43 +147,28 @@ void TorchRepresenter::RunLanes(const float* inputs, const Lane* lanes, int n,
   for (auto cut = cuts.begin(); *cut < total;) {
     const int begin = *cut++;
     const int end = *cut;
-    torch::Tensor input = torch::zeros({end - begin, lanes_, columns});
-    torch::Tensor started = torch::ones({1, lanes_, 1});
-    torch::Tensor counted = torch::zeros({lanes_, 1}, torch::kDouble);
-    bool any_starts = false, any_counted = false;
-    for (int i = 0; i < n; ++i) {
-      const Lane& lane = lanes[i];
-      const int start = total - lane.steps;
-      if (start == begin && begin > 0) {
-        started[0][i][0] = 0;
-        any_starts = true;
-      }
-      if (begin >= total - lane.kept) {
-        counted[i][0] = 1;
-        any_counted = true;
-      }
-      for (int t = begin; t < end && start <= begin; ++t) {
-        const int64_t row = lane.first_row + (t - start);
-        if (row < 0) continue;
-        std::memcpy(input.data_ptr<float>() +
-                        ((t - begin) * int64_t{lanes_} + i) * columns,
-                    inputs + row * columns,
-                    static_cast<size_t>(columns) * sizeof(float));
-      }
-    }
-    if (any_starts) {
-      started = started.to(device_);
-      hidden = hidden * started;
-      cell = cell * started;
+    const torch::Tensor step =
+        torch::arange(begin, end, on_device.dtype(torch::kLong)).unsqueeze(1);
+    torch::Tensor row = step + offset;
+    // Rows before the trace have first_row = 0, so they are below 0 here.
+    row = torch::where((step >= start).logical_and(row >= 0), row,
+                       torch::full_like(row, zero_row));
+    const torch::Tensor input = rows.index_select(0, row.flatten())
+                                    .view({end - begin, lanes_, columns});
+    if (begin > 0) {
+      const torch::Tensor runs =
+          (start != begin).to(torch::kFloat).view({1, lanes_, 1});
+      hidden = hidden * runs;
+      cell = cell * runs;
     }
     torch::Tensor output;
     std::tuple<torch::Tensor, torch::Tensor> state;
     std::tie(output, state) =
-        lstm_->forward(input.to(device_), std::make_tuple(hidden, cell));
+        lstm_->forward(input, std::make_tuple(hidden, cell));
     std::tie(hidden, cell) = state;
-    if (any_counted) {
-      sum += output.relu().to(torch::kDouble).sum(0) * counted.to(device_);
-    }
+    const torch::Tensor counted =
+        (count <= begin).to(torch::kDouble).view({lanes_, 1});
+    sum += output.relu().sum(0, false, torch::kDouble) * counted;
   }
   sum = sum.to(torch::kCPU).contiguous();
   std::memcpy(
@@ -196,7 +209,7 @@ absl::StatusOr<std::unique_ptr<Representer>> MakeTorchRepresenter(
     at::globalContext().setAllowTF32CuBLAS(false);
     at::globalContext().setBenchmarkCuDNN(false);
     const int lanes =
-        options.lanes > 0 ? options.lanes : (device.is_cpu() ? 64 : 2048);
+        options.lanes > 0 ? options.lanes : (device.is_cpu() ? 64 : 1024);
     return std::make_unique<TorchRepresenter>(std::move(model), device, lanes);
   } catch (const std::exception& e) {
     return FromException(absl::StrCat("device ", options.device), e);

@@ -21,7 +21,7 @@ namespace perfvec::compute {
 
 struct TorchOptions {
   std::string device = "cpu";  // as LibTorch writes it: cpu, cuda, cuda:1
-  int lanes = 0;               // a batch's lanes; 0: 64 on a CPU, 2048 else
+  int lanes = 0;               // a batch's lanes; 0: 64 on a CPU, 1024 else
 };
 
 // Whether this LibTorch has CUDA and this machine a GPU for it.

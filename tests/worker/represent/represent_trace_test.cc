@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "storage/trace/writer.h"
 #include "tests/worker/model/random_model.h"
+#include "tests/worker/represent/generated_trace.h"
 #include "worker/features/feature_extractor.h"
 #include "worker/model/files.h"
 #include "worker/represent/cpu_representer.h"
@@ -22,36 +22,14 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr uint64_t kSeed = 20261121;
-constexpr int kChunk = 700;
+constexpr size_t kChunk = 700;
 
-// A loop of loads, stores and branches over random lines.
-std::vector<trace::TraceChunk> Chunks(int64_t instructions) {
-  std::mt19937_64 random(kSeed);
-  std::vector<trace::StaticInstruction> statics(9);
-  for (size_t i = 0; i < statics.size(); ++i) {
-    trace::StaticInstruction& s = statics[i];
-    s.pc = 0x400000 + 40 * i;
-    s.op_class = i % 3 == 0 ? trace::kLoadOpClass
-                            : (i % 3 == 1 ? trace::kStoreOpClass : 1);
-    if (i % 3 == 0) s.flags = trace::kHasAddress;
-    if (i % 3 == 1) s.flags = trace::kHasAddress | trace::kHasStoreQueueIndex;
-    if (i == 8) s.flags = trace::kConditionalBranch | trace::kDirectBranch;
-    if (s.flags & trace::kHasAddress) s.access_size = 8;
-    s.source_count = 1;
-    s.sources[0] = {0, static_cast<uint16_t>(i)};
-  }
+std::vector<trace::TraceChunk> Chunks(size_t instructions) {
+  GeneratedTrace generated(kSeed, /*data_lines=*/500);
   std::vector<trace::TraceChunk> chunks;
-  for (int64_t at = 0; at < instructions; at += kChunk) {
-    trace::InstructionBlock block;
-    block.first_instruction = at;
-    block.statics = statics;
-    for (int64_t i = at; i < std::min(at + kChunk, instructions); ++i) {
-      const uint32_t s = i % statics.size();
-      block.static_index.push_back(s);
-      block.address.push_back(s % 3 < 2 ? 64 * (random() % 500) : 0);
-      block.taken.push_back(s == 8 && random() % 3 > 0);
-    }
-    chunks.push_back({std::move(block), {}});
+  for (size_t at = 0; at < instructions; at += kChunk) {
+    chunks.emplace_back();
+    generated.Next(std::min(kChunk, instructions - at), &chunks.back().block);
   }
   return chunks;
 }

@@ -62,7 +62,7 @@ ProgramVectorAccumulator Represent(Representer* back_end,
 TEST(TorchRepresenterTest, AgreesWithTheCpuKernel) {
   for (bool bias : {true, false}) {
     auto model = Model(Mode::kStream, 2, 256, bias);
-    auto torch = MakeTorchRepresenter(model, {});
+    auto torch = MakeTorchRepresenter(model, {"cpu", 4});
     auto cpu = MakeCpuRepresenter(model, {});
     ASSERT_TRUE(torch.ok()) << torch.status();
     ASSERT_TRUE(cpu.ok()) << cpu.status();
@@ -85,7 +85,7 @@ TEST(TorchRepresenterTest, SingleOutputsAgreeWithTheCpuKernel) {
   std::vector<Lane> lanes;
   for (int i = 0; i < 100; ++i) lanes.push_back({3 * i - 20, 1 + i, 1});
   std::vector<double> a(lanes.size() * 256), b(a.size());
-  ASSERT_TRUE((*MakeTorchRepresenter(model, {}))
+  ASSERT_TRUE((*MakeTorchRepresenter(model, {"cpu", 25}))
                   ->Run({inputs.data(), lanes}, a.data())
                   .ok());
   ASSERT_TRUE((*MakeCpuRepresenter(model, {}))
@@ -125,9 +125,9 @@ TEST(TorchRepresenterTest, WindowModeAgreesWithTheCpuKernel) {
 TEST(TorchRepresenterTest, SplitsGiveTheSameBitsOnOneMachine) {
   for (Mode mode : {Mode::kStream, Mode::kWindow}) {
     auto model = Model(mode, 2, 16);
-    auto back_end = MakeTorchRepresenter(model, {});
+    auto back_end = MakeTorchRepresenter(model, {"cpu", 16});
     const std::vector<float> features =
-        RandomFeatures(mode == Mode::kStream ? 70000 : 2500, kSeed);
+        RandomFeatures(mode == Mode::kStream ? 20000 : 2500, kSeed);
     ProgramVectorAccumulator sum =
         Represent(back_end->get(), features, {0, 1024});
     const auto rest = Represent(back_end->get(), features, {1024, kEndOfTrace});
