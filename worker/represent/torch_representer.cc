@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstring>
 #include <exception>
-#include <set>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -18,8 +17,9 @@
 namespace perfvec::compute {
 namespace {
 
-// Steps run in one call: bounds the outputs held at once.
-constexpr int kMaxChunkSteps = 128;
+// Steps run in one call: bounds the outputs held at once. Divides a window, and
+// a segment with its warm-up but for a step.
+constexpr int64_t kChunkSteps = 128;
 
 absl::Status FromException(absl::string_view where, const std::exception& e) {
   return absl::InternalError(absl::StrCat("libtorch, ", where, ": ", e.what()));
@@ -92,48 +92,39 @@ class TorchRepresenter : public Representer {
   torch::nn::LSTM lstm_;
 };
 
-// All lanes end at the same step. Time is cut where a lane starts (its state is
-// zeroed there) and where one begins to count, so that within a piece all lanes
-// do the same. The rows go to the device once; lanes pick theirs there.
+// All lanes start at step 0. Calls have the same shape whatever the lanes, and
+// every lane's outputs are added in the same pieces: kChunkSteps steps, with
+// those masked that do not count. The rows go to the device once; lanes pick
+// theirs there.
 void TorchRepresenter::RunLanes(const float* inputs, const Lane* lanes, int n,
                                 double* sums) {
   torch::InferenceMode inference;
   const Manifest& m = model_->manifest();
   const int64_t columns = static_cast<int64_t>(m.inputs.width());
-  int total = 0;
+  // Of each lane, padding included: its first row, relative to `first_row`, and
+  // the steps [from, to) that count.
+  std::vector<int64_t> offsets(static_cast<size_t>(lanes_), 0);
+  std::vector<int64_t> from(offsets), to(offsets);
   int64_t first_row = lanes[0].first_row, end_row = 0;
+  int64_t first_counted = lanes[0].steps, end_step = 0;
   for (int i = 0; i < n; ++i) {
-    total = std::max(total, lanes[i].steps);
     first_row = std::min(first_row, lanes[i].first_row);
     end_row = std::max(end_row, lanes[i].first_row + lanes[i].steps);
+    from[i] = lanes[i].steps - lanes[i].kept;
+    to[i] = lanes[i].steps;
+    first_counted = std::min(first_counted, from[i]);
+    end_step = std::max(end_step, to[i]);
   }
   first_row = std::max<int64_t>(0, first_row);
   end_row = std::max(first_row, end_row);
-
-  // Of each lane: the step it starts at, the step it counts from, and what to
-  // add to a step to get its row. A lane of padding starts at the end.
-  std::set<int> cuts = {total};
-  std::vector<int64_t> starts(static_cast<size_t>(lanes_), total);
-  std::vector<int64_t> counts(starts), offsets(static_cast<size_t>(lanes_), 0);
-  for (int i = 0; i < n; ++i) {
-    starts[i] = total - lanes[i].steps;
-    counts[i] = total - lanes[i].kept;
-    offsets[i] = lanes[i].first_row - first_row - starts[i];
-    cuts.insert(total - lanes[i].steps);
-    cuts.insert(total - lanes[i].kept);
-  }
-  cuts.insert(0);
-  for (int at = kMaxChunkSteps; at < total; at += kMaxChunkSteps) {
-    cuts.insert(at);
-  }
+  for (int i = 0; i < n; ++i) offsets[i] = lanes[i].first_row - first_row;
 
   const auto on_device = torch::TensorOptions(device_);
   auto upload = [&](const std::vector<int64_t>& values) {
     return torch::tensor(values).to(device_);
   };
-  const torch::Tensor start = upload(starts);
-  const torch::Tensor count = upload(counts);
   const torch::Tensor offset = upload(offsets);
+  const torch::Tensor count_from = upload(from), count_to = upload(to);
   const int64_t zero_row = end_row - first_row;
   torch::Tensor rows = torch::zeros({zero_row + 1, columns}, on_device);
   rows.narrow(0, 0, zero_row)
@@ -144,31 +135,27 @@ void TorchRepresenter::RunLanes(const float* inputs, const Lane* lanes, int n,
   torch::Tensor cell = torch::zeros_like(hidden);
   torch::Tensor sum =
       torch::zeros({lanes_, m.width}, on_device.dtype(torch::kDouble));
-  for (auto cut = cuts.begin(); *cut < total;) {
-    const int begin = *cut++;
-    const int end = *cut;
+  for (int64_t begin = 0; begin < end_step; begin += kChunkSteps) {
     const torch::Tensor step =
-        torch::arange(begin, end, on_device.dtype(torch::kLong)).unsqueeze(1);
-    torch::Tensor row = step + offset;
-    // Rows before the trace have first_row = 0, so they are below 0 here.
-    row = torch::where((step >= start).logical_and(row >= 0), row,
-                       torch::full_like(row, zero_row));
+        torch::arange(begin, begin + kChunkSteps, on_device.dtype(torch::kLong))
+            .unsqueeze(1);
+    // A row below 0 lies before the trace; a step past the lane's last reads
+    // anything.
+    torch::Tensor row = (step + offset).clamp_max(zero_row);
+    row = torch::where(row < 0, torch::full_like(row, zero_row), row);
     const torch::Tensor input = rows.index_select(0, row.flatten())
-                                    .view({end - begin, lanes_, columns});
-    if (begin > 0) {
-      const torch::Tensor runs =
-          (start != begin).to(torch::kFloat).view({1, lanes_, 1});
-      hidden = hidden * runs;
-      cell = cell * runs;
-    }
+                                    .view({kChunkSteps, lanes_, columns});
     torch::Tensor output;
     std::tuple<torch::Tensor, torch::Tensor> state;
     std::tie(output, state) =
         lstm_->forward(input, std::make_tuple(hidden, cell));
     std::tie(hidden, cell) = state;
-    const torch::Tensor counted =
-        (count <= begin).to(torch::kDouble).view({lanes_, 1});
-    sum += output.relu().sum(0, false, torch::kDouble) * counted;
+    if (begin + kChunkSteps <= first_counted) continue;
+    const torch::Tensor counted = (step >= count_from)
+                                      .logical_and(step < count_to)
+                                      .to(torch::kFloat)
+                                      .unsqueeze(2);
+    sum += (output.relu() * counted).sum(0, false, torch::kDouble);
   }
   sum = sum.to(torch::kCPU).contiguous();
   std::memcpy(

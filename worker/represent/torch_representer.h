@@ -1,9 +1,11 @@
 // The back end on LibTorch's nn::LSTM: CUDA, or the CPU for comparison.
 //
-// Results agree with the CPU kernel to float rounding, not to the bit: on a GPU
-// the order of additions is the library's. Batches are padded to a fixed number
-// of lanes, so that on one machine a lane sees the same kernels in any batch.
-// TF32 is switched off.
+// Results agree with the CPU kernel to float rounding, not to the bit: the
+// order of additions is the library's. Every call has the same shape (batches
+// are padded to a fixed number of lanes), so that on one machine a lane sees
+// the same kernels in any batch; its bits are then the same as far as those
+// kernels are deterministic, which is tested on the CPU only. TF32 is switched
+// off.
 //
 // One thread at a time. The number of LibTorch's CPU threads is the process's.
 //
