@@ -36,24 +36,24 @@ struct Layer {
   std::vector<float> weights, bias;
 };
 
-Layer Pack(const FoundationModel& model, int index) {
+Layer Pack(const FoundationModel& model, int index, int panel_units) {
   const FoundationModel::LstmLayer from = model.Layer(index);
   Layer layer;
   const int width = model.manifest().width;
   PackedLayer& p = layer.packed;
   p.inputs = from.inputs;
   p.hidden = width;
-  p.panels = (width + kPanelUnits - 1) / kPanelUnits;
-  const size_t row = static_cast<size_t>(kGates) * kPanelUnits;
+  p.panels = (width + panel_units - 1) / panel_units;
+  const size_t row = static_cast<size_t>(kGates) * panel_units;
   const size_t k_size = static_cast<size_t>(p.inputs + p.hidden);
   layer.weights.assign(p.panels * k_size * row, 0.0f);
   layer.bias.assign(p.panels * row, 0.0f);
   for (int unit = 0; unit < width; ++unit) {
-    const size_t panel = static_cast<size_t>(unit / kPanelUnits);
+    const size_t panel = static_cast<size_t>(unit / panel_units);
     for (int gate = 0; gate < kGates; ++gate) {
       const size_t out = static_cast<size_t>(gate) * width + unit;
       const size_t column =
-          static_cast<size_t>(gate) * kPanelUnits + unit % kPanelUnits;
+          static_cast<size_t>(gate) * panel_units + unit % panel_units;
       float* to = &layer.weights[panel * k_size * row + column];
       for (int k = 0; k < p.inputs; ++k, to += row) {
         *to = from.weight_ih[out * p.inputs + k];
@@ -75,13 +75,10 @@ Layer Pack(const FoundationModel& model, int index) {
 class CpuRepresenter : public Representer {
  public:
   CpuRepresenter(std::shared_ptr<const FoundationModel> model, int threads,
-                 LstmStepFunction step, std::string name)
-      : model_(std::move(model)),
-        threads_(threads),
-        step_(step),
-        name_(std::move(name)) {
+                 const LstmKernel& kernel)
+      : model_(std::move(model)), threads_(threads), kernel_(kernel) {
     for (int i = 0; i < model_->manifest().layers; ++i) {
-      layers_.push_back(Pack(*model_, i));
+      layers_.push_back(Pack(*model_, i, kernel_.panel_units));
     }
   }
 
@@ -89,7 +86,7 @@ class CpuRepresenter : public Representer {
     return model_;
   }
   std::string Description() const override {
-    return absl::StrCat("cpu ", name_, " x", threads_);
+    return absl::StrCat("cpu ", kernel_.name, " x", threads_);
   }
   int PreferredLanes() const override { return threads_ * kLanesPerGroup; }
   absl::Status Run(const LaneBatch& batch, double* sums) override;
@@ -100,8 +97,7 @@ class CpuRepresenter : public Representer {
 
   const std::shared_ptr<const FoundationModel> model_;
   const int threads_;
-  const LstmStepFunction step_;
-  const std::string name_;
+  const LstmKernel& kernel_;
   std::vector<Layer> layers_;
 };
 
@@ -113,7 +109,7 @@ void CpuRepresenter::RunGroup(const LaneBatch& batch, const int* order,
   const size_t columns = model_->manifest().inputs.width();
   const size_t width = static_cast<size_t>(model_->manifest().width);
   const size_t stride =
-      static_cast<size_t>(layers_[0].packed.panels) * kPanelUnits;
+      static_cast<size_t>(layers_[0].packed.panels) * kernel_.panel_units;
   const size_t state = static_cast<size_t>(lanes) * stride;
   std::vector<float> input(static_cast<size_t>(lanes) * columns);
   std::vector<float> hidden(layers_.size() * 2 * state, 0.0f);
@@ -152,7 +148,7 @@ void CpuRepresenter::RunGroup(const LaneBatch& batch, const int* order,
         step.sums = total.data();
         step.keep = keep.data();
       }
-      step_(layers_[l].packed, step);
+      kernel_.step(layers_[l].packed, step);
       step.input = step.hidden_out;
       step.input_stride = stride;
     }
@@ -205,17 +201,16 @@ absl::Status CpuRepresenter::Run(const LaneBatch& batch, double* sums) {
   return absl::OkStatus();
 }
 
-struct Kernel {
+struct Candidate {
   InstructionSet set;
-  LstmStepFunction step;
-  const char* name;
+  const LstmKernel& kernel;
 };
-constexpr Kernel kKernels[] = {
+const Candidate kCandidates[] = {
 #if defined(__x86_64__)
-    {InstructionSet::kAvx512, LstmStepAvx512, "avx512"},
-    {InstructionSet::kAvx2, LstmStepAvx2, "avx2"},
+    {InstructionSet::kAvx512, kLstmKernelAvx512},
+    {InstructionSet::kAvx2, kLstmKernelAvx2},
 #endif
-    {InstructionSet::kGeneric, LstmStepGeneric, "generic"}};
+    {InstructionSet::kGeneric, kLstmKernelGeneric}};
 
 }  // namespace
 
@@ -246,14 +241,14 @@ absl::StatusOr<std::unique_ptr<Representer>> MakeCpuRepresenter(
         absl::StrCat("threads: expected 0 or more, found ", options.threads));
   }
   const int threads = options.threads == 0 ? ProcessorCount() : options.threads;
-  for (const Kernel& kernel : kKernels) {
+  for (const Candidate& candidate : kCandidates) {
     if (options.instruction_set != InstructionSet::kBest &&
-        options.instruction_set != kernel.set) {
+        options.instruction_set != candidate.set) {
       continue;
     }
-    if (!CpuSupports(kernel.set)) continue;
+    if (!CpuSupports(candidate.set)) continue;
     return std::make_unique<CpuRepresenter>(std::move(model), threads,
-                                            kernel.step, kernel.name);
+                                            candidate.kernel);
   }
   return absl::InvalidArgumentError(
       "this CPU lacks the instruction set asked for");

@@ -10,6 +10,7 @@ namespace {
 struct Avx2 {
   static constexpr int kWidth = 8;
   static constexpr int kLanes = 3;
+  static constexpr bool kBroadcastFirst = true;
   using F = __m256;
   static F Load(const float* p) { return _mm256_loadu_ps(p); }
   static void Store(float* p, F a) { _mm256_storeu_ps(p, a); }
@@ -37,8 +38,6 @@ struct Avx2 {
 
 }  // namespace
 
-void LstmStepAvx2(const PackedLayer& layer, const LstmStep& step) {
-  LstmStepOver<Avx2>(layer, step);
-}
+const LstmKernel kLstmKernelAvx2 = {"avx2", Avx2::kWidth, &LstmStepOver<Avx2>};
 
 }  // namespace perfvec::compute

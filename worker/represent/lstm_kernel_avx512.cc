@@ -9,6 +9,7 @@ namespace {
 struct Avx512 {
   static constexpr int kWidth = 16;
   static constexpr int kLanes = 6;
+  static constexpr bool kBroadcastFirst = false;
   using F = __m512;
   static F Load(const float* p) { return _mm512_loadu_ps(p); }
   static void Store(float* p, F a) { _mm512_storeu_ps(p, a); }
@@ -36,8 +37,7 @@ struct Avx512 {
 
 }  // namespace
 
-void LstmStepAvx512(const PackedLayer& layer, const LstmStep& step) {
-  LstmStepOver<Avx512>(layer, step);
-}
+const LstmKernel kLstmKernelAvx512 = {"avx512", Avx512::kWidth,
+                                      &LstmStepOver<Avx512>};
 
 }  // namespace perfvec::compute

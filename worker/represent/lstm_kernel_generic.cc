@@ -9,36 +9,66 @@ namespace {
 
 // For a CPU without AVX2 and FMA: the same bits, slowly, where std::fma is a
 // library call.
-struct Scalar {
-  static constexpr int kWidth = 1;
-  static constexpr int kLanes = 2;
-  using F = float;
-  static F Load(const float* p) { return *p; }
-  static void Store(float* p, F a) { *p = a; }
-  static F Broadcast(float a) { return a; }
-  static F Fma(F a, F b, F c) { return std::fma(a, b, c); }
-  static F Mul(F a, F b) { return a * b; }
-  static F Add(F a, F b) { return a + b; }
-  static F Sub(F a, F b) { return a - b; }
-  static F Div(F a, F b) { return a / b; }
-  static F Max(F a, F b) { return a > b ? a : b; }
-  static F Min(F a, F b) { return a < b ? a : b; }
+struct Portable {
+  static constexpr int kWidth = 8;
+  static constexpr int kLanes = 1;
+  static constexpr bool kBroadcastFirst = true;
+  struct F {
+    float v[kWidth];
+  };
+  template <class Operation>
+  static F Each(Operation operation) {
+    F out;
+    for (int i = 0; i < kWidth; ++i) out.v[i] = operation(i);
+    return out;
+  }
+  static F Load(const float* p) {
+    return Each([=](int i) { return p[i]; });
+  }
+  static void Store(float* p, F a) { std::memcpy(p, a.v, sizeof(a.v)); }
+  static F Broadcast(float a) {
+    return Each([=](int) { return a; });
+  }
+  static F Fma(F a, F b, F c) {
+    return Each([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
+  }
+  static F Mul(F a, F b) {
+    return Each([&](int i) { return a.v[i] * b.v[i]; });
+  }
+  static F Add(F a, F b) {
+    return Each([&](int i) { return a.v[i] + b.v[i]; });
+  }
+  static F Sub(F a, F b) {
+    return Each([&](int i) { return a.v[i] - b.v[i]; });
+  }
+  static F Div(F a, F b) {
+    return Each([&](int i) { return a.v[i] / b.v[i]; });
+  }
+  static F Max(F a, F b) {
+    return Each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  static F Min(F a, F b) {
+    return Each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+  }
   // 2^n from n + 1.5 * 2^23.
   static F PowerOfTwo(F shifted) {
-    uint32_t bits;
-    std::memcpy(&bits, &shifted, sizeof(bits));
-    bits = (bits + 127) << 23;
-    F power;
-    std::memcpy(&power, &bits, sizeof(power));
-    return power;
+    return Each([&](int i) {
+      uint32_t bits;
+      std::memcpy(&bits, &shifted.v[i], sizeof(bits));
+      bits = (bits + 127) << 23;
+      float power;
+      std::memcpy(&power, &bits, sizeof(power));
+      return power;
+    });
   }
-  static void AddToDoubles(double* p, F a) { *p += static_cast<double>(a); }
+  static void AddToDoubles(double* p, F a) {
+    for (int i = 0; i < kWidth; ++i) p[i] += static_cast<double>(a.v[i]);
+  }
 };
 
 }  // namespace
 
-void LstmStepGeneric(const PackedLayer& layer, const LstmStep& step) {
-  LstmStepOver<Scalar>(layer, step);
-}
+const LstmKernel kLstmKernelGeneric = {"generic", Portable::kWidth,
+                                       &LstmStepOver<Portable>};
 
 }  // namespace perfvec::compute

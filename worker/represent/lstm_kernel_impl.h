@@ -5,9 +5,11 @@
 // must never be picked by the linker for a CPU without it. Compiled with
 // -ffp-contract=off: what is fused is written as Fma.
 //
-// V provides: kWidth, kLanes (lanes a register tile holds), F, Load, Store,
-// Broadcast, Fma(a, b, c) = a * b + c, Mul, Add, Sub, Div, Max, Min (the second
-// operand if either is NaN), PowerOfTwo, AddToDoubles.
+// V provides: kWidth (units of a panel), kLanes (lanes a register tile holds),
+// kBroadcastFirst (keep the lanes' inputs in registers rather than the
+// weights), F, Load, Store, Broadcast, Fma(a, b, c) = a * b + c, Mul, Add, Sub,
+// Div, Max, Min (the second operand if either is NaN), PowerOfTwo,
+// AddToDoubles.
 #ifndef PERFVEC_WORKER_REPRESENT_LSTM_KERNEL_IMPL_H_
 #define PERFVEC_WORKER_REPRESENT_LSTM_KERNEL_IMPL_H_
 
@@ -73,37 +75,49 @@ inline const float* Accumulate(const float* weights, int size, const float* row,
   for (int r = 0; r < R; ++r) rows[r] = row + r * stride;
 #pragma GCC unroll 2
   for (int k = 0; k < size; ++k) {
-    F w[kGates];
-#pragma GCC unroll 4
-    for (int g = 0; g < kGates; ++g) w[g] = V::Load(weights + g * kPanelUnits);
+    if constexpr (V::kBroadcastFirst) {
+      F x[R];
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const F x = V::Broadcast(rows[r][k]);
+      for (int r = 0; r < R; ++r) x[r] = V::Broadcast(rows[r][k]);
 #pragma GCC unroll 4
-      for (int g = 0; g < kGates; ++g) acc[r][g] = V::Fma(x, w[g], acc[r][g]);
+      for (int g = 0; g < kGates; ++g) {
+        const F w = V::Load(weights + g * V::kWidth);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) acc[r][g] = V::Fma(x[r], w, acc[r][g]);
+      }
+    } else {
+      F w[kGates];
+#pragma GCC unroll 4
+      for (int g = 0; g < kGates; ++g) {
+        w[g] = V::Load(weights + g * V::kWidth);
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const F x = V::Broadcast(rows[r][k]);
+#pragma GCC unroll 4
+        for (int g = 0; g < kGates; ++g) acc[r][g] = V::Fma(x, w[g], acc[r][g]);
+      }
     }
-    weights += kGates * kPanelUnits;
+    weights += kGates * V::kWidth;
   }
   return weights;
 }
 
-// R lanes from `lane` on, units [unit, unit + kWidth) of a panel.
+// R lanes from `lane` on, all units of a panel.
 template <class V, int R>
-void Tile(const PackedLayer& layer, const LstmStep& step, int lane, int panel,
-          int unit) {
+void Tile(const PackedLayer& layer, const LstmStep& step, int lane, int panel) {
   using F = typename V::F;
+  constexpr size_t kRow = static_cast<size_t>(kGates) * V::kWidth;
   const size_t k_size = static_cast<size_t>(layer.inputs + layer.hidden);
-  const size_t row_size = static_cast<size_t>(kGates) * kPanelUnits;
-  const size_t stride = static_cast<size_t>(layer.panels) * kPanelUnits;
+  const size_t stride = static_cast<size_t>(layer.panels) * V::kWidth;
   const size_t first = static_cast<size_t>(lane);
-  const float* bias = layer.bias + panel * row_size + unit;
-  const float* weights = layer.weights + panel * k_size * row_size + unit;
+  const float* bias = layer.bias + panel * kRow;
+  const float* weights = layer.weights + panel * k_size * kRow;
   F acc[R][kGates];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int g = 0; g < kGates; ++g)
-      acc[r][g] = V::Load(bias + g * kPanelUnits);
+    for (int g = 0; g < kGates; ++g) acc[r][g] = V::Load(bias + g * V::kWidth);
   }
   weights = Accumulate<V, R>(weights, layer.inputs,
                              step.input + first * step.input_stride,
@@ -113,7 +127,7 @@ void Tile(const PackedLayer& layer, const LstmStep& step, int lane, int panel,
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     const size_t at =
-        (first + r) * stride + static_cast<size_t>(panel) * kPanelUnits + unit;
+        (first + r) * stride + static_cast<size_t>(panel) * V::kWidth;
     Gates<V>(acc[r], step.cell + at, step.hidden_out + at);
     if (step.sums != nullptr && step.keep[first + r] != 0) {
       V::AddToDoubles(step.sums + at, V::Max(V::Broadcast(0.0f),
@@ -123,13 +137,13 @@ void Tile(const PackedLayer& layer, const LstmStep& step, int lane, int panel,
 }
 
 template <class V, int R>
-void Tiles(const PackedLayer& layer, const LstmStep& step, int panel, int unit,
+void Tiles(const PackedLayer& layer, const LstmStep& step, int panel,
            int lane) {
   for (; lane + R <= step.lanes; lane += R) {
-    Tile<V, R>(layer, step, lane, panel, unit);
+    Tile<V, R>(layer, step, lane, panel);
   }
   if constexpr (R > 1) {
-    if (lane < step.lanes) Tiles<V, R - 1>(layer, step, panel, unit, lane);
+    if (lane < step.lanes) Tiles<V, R - 1>(layer, step, panel, lane);
   }
 }
 
@@ -138,9 +152,7 @@ void Tiles(const PackedLayer& layer, const LstmStep& step, int panel, int unit,
 template <class V>
 void LstmStepOver(const PackedLayer& layer, const LstmStep& step) {
   for (int panel = 0; panel < layer.panels; ++panel) {
-    for (int unit = 0; unit < kPanelUnits; unit += V::kWidth) {
-      Tiles<V, V::kLanes>(layer, step, panel, unit, 0);
-    }
+    Tiles<V, V::kLanes>(layer, step, panel, 0);
   }
 }
 
