@@ -149,8 +149,8 @@ absl::Status View::Predict(absl::string_view program,
   const auto a = FindVector(Kind::kArchitecture, architecture, **m);
   if (!a.ok()) return a.status();
   double time_ns;
-  if (!ToTimeNs(BestKernels().dot((*p)->values, kPanelRows, (*a)->values,
-                                  kPanelRows, (*m)->tables[0].width()),
+  if (!ToTimeNs(BestKernels().dot((*p)->values, (*a)->values,
+                                  (*m)->tables[0].width()),
                 &time_ns)) {
     return TimeOutOfRange((*p)->item->label, (*a)->item->label, (*m)->label,
                           time_ns);
