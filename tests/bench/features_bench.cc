@@ -6,15 +6,13 @@
 //   features_bench [--pairs N] [--trace NAME] [--no-random-lines]
 //
 // Traces: those of PERFVEC_DATA (or ../shared/data) whose program is `seen`;
-// without that data only the random lines are run.
+// without that data the bundled sample.
 #include <time.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -22,11 +20,10 @@
 #include <string>
 #include <vector>
 
-#include "storage/import/gem5_importer.h"
 #include "storage/trace/byte_stream.h"
 #include "storage/trace/reader.h"
-#include "storage/trace/writer.h"
 #include "tests/bench/pairs.h"
+#include "tests/bench/real_traces.h"
 #include "tests/bench/stack_rivals.h"
 #include "worker/features/cpu_dispatch.h"
 #include "worker/features/feature_extractor.h"
@@ -36,7 +33,6 @@
 namespace perfvec::bench {
 namespace {
 
-namespace fs = std::filesystem;
 using compute::BasicStackDistances;
 using compute::FeatureKernel;
 using compute::kFeatureCount;
@@ -46,11 +42,6 @@ double CpuSeconds() {
   timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return static_cast<double>(t.tv_sec) + t.tv_nsec * 1e-9;
-}
-
-[[noreturn]] void Die(const std::string& what) {
-  std::fprintf(stderr, "features_bench: %s\n", what.c_str());
-  std::exit(1);
 }
 
 // --- the loop over each structure -----------------------------------------
@@ -93,72 +84,6 @@ void RecordLines(BasicStackDistances<Slots>& stacks, const uint64_t* lines,
 }
 
 // --- real traces -----------------------------------------------------------
-
-class StringSink : public trace::ByteSink {
- public:
-  explicit StringSink(std::string* out) : out_(out) {}
-  absl::Status Write(absl::string_view bytes) override {
-    out_->append(bytes.data(), bytes.size());
-    return absl::OkStatus();
-  }
-  absl::Status Close() override { return absl::OkStatus(); }
-
- private:
-  std::string* out_;
-};
-
-// The accesses whose distances features need, in order.
-struct Stream {
-  std::vector<uint64_t> lines;
-  std::vector<uint8_t> recorded;  // the stack; empty: all in stack 0
-};
-
-struct Trace {
-  std::string name;
-  std::string pvt;
-  uint64_t instructions = 0;
-  Stream fetch, data;
-};
-
-void AppendStreams(const trace::InstructionBlock& block, Trace* out) {
-  for (size_t i = 0; i < block.size(); ++i) {
-    const trace::StaticInstruction& s = block.statics[block.static_index[i]];
-    const uint64_t line = s.pc >> compute::kLineBytesLog2;
-    std::vector<uint64_t>& fetch = out->fetch.lines;
-    if (fetch.empty() || fetch.back() != line) fetch.push_back(line);
-    if ((s.flags & trace::kHasAddress) == 0) continue;
-    out->data.lines.push_back(block.address[i] >> compute::kLineBytesLog2);
-    out->data.recorded.push_back(s.op_class == trace::kLoadOpClass ? 0 : 1);
-  }
-}
-
-Trace Load(const fs::path& folder) {
-  Trace trace;
-  trace.name = folder.filename().string();
-  auto open = [](const fs::path& path) {
-    auto source = trace::OpenFileSource(path.string());
-    if (!source.ok()) Die(std::string(source.status().message()));
-    return trace::MaybeDecompress(*std::move(source));
-  };
-  trace::Gem5Importer importer(open(folder / "trace.txt.zst"),
-                               open(folder / "trace.sq.txt.zst"), {});
-  auto writer = trace::TraceWriter::Create(
-      std::make_unique<StringSink>(&trace.pvt), trace::TraceHeader());
-  if (!writer.ok()) Die(std::string(writer.status().message()));
-  trace::TraceChunk chunk;
-  for (;;) {
-    const auto more = importer.Next(&chunk);
-    if (!more.ok()) Die(std::string(more.status().message()));
-    if (!*more) break;
-    chunk.latency_tenth_ns.clear();
-    const absl::Status status = (*writer)->Append(chunk);
-    if (!status.ok()) Die(std::string(status.message()));
-    AppendStreams(chunk.block, &trace);
-    trace.instructions += chunk.block.size();
-  }
-  if (!(*writer)->Finish().ok()) Die("cannot finish " + trace.name);
-  return trace;
-}
 
 // CPU seconds for .pvt to features; `extract` is called with each block.
 double TimeDecode(const Trace& trace,
@@ -423,26 +348,6 @@ void CompareOnRandomLines(uint64_t footprint, int pairs) {
       pairs);
 }
 
-std::vector<Trace> LoadTraces(const std::string& only) {
-  const char* variable = std::getenv("PERFVEC_DATA");
-  const fs::path data = variable != nullptr
-                            ? fs::path(variable)
-                            : fs::path(PERFVEC_SOURCE_DIR) / "../shared/data";
-  std::vector<Trace> traces;
-  std::ifstream in(data / "programs.json");
-  if (!in) {
-    std::fprintf(stderr, "features_bench: no shared data at %s\n",
-                 data.c_str());
-    return traces;
-  }
-  for (const auto& program : nlohmann::json::parse(in)) {
-    const std::string name = program["name"];
-    if (program["split"] != "seen" || (!only.empty() && name != only)) continue;
-    traces.push_back(Load(data / "gem5" / name));
-  }
-  return traces;
-}
-
 int Main(int argc, char** argv) {
   int pairs = 21;
   std::string only;
@@ -465,7 +370,6 @@ int Main(int argc, char** argv) {
     for (const Trace& trace : traces) CheckAgreement(trace);
     const std::vector<Comparison> comparisons = {
         {"features/pvt/splay", &TimeOurs, &TimeRival<SplaySlots>},
-        {"features/pvt/fenwick", &TimeOurs, &TimeRival<FenwickSlots>},
         {"features/distances/splay", &TimeStreamsOf<compute::RecencySlots>,
          &TimeStreamsOf<SplaySlots>},
         {"features/distances/fenwick", &TimeStreamsOf<compute::RecencySlots>,

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/base/attributes.h"
@@ -71,6 +72,13 @@ class SplaySlots {
   }
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Prefetch(uint32_t x) const {
     __builtin_prefetch(&nodes_[x], 1);
+  }
+  bool GrowIfDense() { return false; }
+  ABSL_ATTRIBUTE_ALWAYS_INLINE uint32_t MoveToNewest(uint32_t* slot) {
+    const uint32_t distance = Distance(*slot);
+    Remove(*slot);
+    *slot = Append();
+    return distance;
   }
   uint32_t SlotAfterCompaction(uint32_t slot, uint32_t) const { return slot; }
   void Compact(uint32_t) {}
@@ -158,6 +166,31 @@ class FenwickSlots {
   }
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Prefetch(uint32_t slot) const {
     __builtin_prefetch(bits_.data<uint64_t>() + (slot >> 6), 1);
+  }
+  bool GrowIfDense() {
+    const uint32_t live = live_, tail = tail_, words = words_;
+    if (uint64_t{live} * 2 < uint64_t{words} * 64) return false;
+    const compute::LargeBuffer bits = std::move(bits_), tree = std::move(tree_);
+    Allocate(4 * live / 64 + 2);
+    std::copy_n(bits.data<uint64_t>(), words, bits_.data<uint64_t>());
+    std::copy_n(tree.data<uint32_t>(), words, tree_.data<uint32_t>());
+    live_ = live;
+    tail_ = tail;
+    return true;
+  }
+  ABSL_ATTRIBUTE_ALWAYS_INLINE uint32_t MoveToNewest(uint32_t* slot) {
+    const uint32_t from = *slot;
+    if (from >> 6 == tail_ >> 6 && (tail_ & 63) != 63) {  // as ours does
+      uint64_t& word = bits_.data<uint64_t>()[from >> 6];
+      const uint64_t bits = word >> (from & 63);
+      *slot = ++tail_;
+      word = (word ^ uint64_t{1} << (from & 63)) | uint64_t{1} << (tail_ & 63);
+      return static_cast<uint32_t>(__builtin_popcountll(bits));
+    }
+    const uint32_t distance = Distance(*slot);
+    Remove(*slot);
+    *slot = Append();
+    return distance;
   }
   uint32_t SlotAfterCompaction(uint32_t slot, uint32_t dropped) const {
     return live_ - Distance(slot) - dropped + 64;

@@ -2,20 +2,51 @@
 
 #include <sys/mman.h>
 
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 
 namespace perfvec::compute {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+// From here on fresh pages, which the kernel hands out zeroed, are cheaper
+// than the heap's, which would be zeroed here.
+constexpr size_t kMapped = size_t{256} << 10;
+
+}  // namespace
 
 LargeBuffer::LargeBuffer(size_t bytes) {
-  constexpr size_t kHugePage = size_t{2} << 20;
-  const size_t alignment = bytes >= kHugePage ? kHugePage : 64;
-  bytes_ = (bytes + alignment - 1) / alignment * alignment;
-  memory_.reset(std::aligned_alloc(alignment, bytes_));
-  if (memory_ == nullptr) throw std::bad_alloc();
-  // Advice only: small pages serve as well.
-  if (alignment == kHugePage) madvise(memory_.get(), bytes_, MADV_HUGEPAGE);
-  std::memset(memory_.get(), 0, bytes_);
+  const bool huge = bytes >= kHugePage;
+  const size_t unit = huge ? kHugePage : 64;
+  bytes_ = (bytes + unit - 1) / unit * unit;
+  if (bytes_ < kMapped) {
+    data_ = std::aligned_alloc(64, bytes_);
+    if (data_ == nullptr) throw std::bad_alloc();
+    std::memset(data_, 0, bytes_);
+    return;
+  }
+  mapping_bytes_ = huge ? bytes_ + kHugePage : bytes_;
+  mapping_ =
+      mmap(nullptr, mapping_bytes_, PROT_READ | PROT_WRITE,
+           MAP_PRIVATE | MAP_ANONYMOUS | (huge ? 0 : MAP_POPULATE), -1, 0);
+  if (mapping_ == MAP_FAILED) throw std::bad_alloc();
+  data_ = mapping_;
+  if (huge) {
+    const auto address = reinterpret_cast<uintptr_t>(mapping_);
+    data_ = static_cast<char*>(mapping_) + (-address & (kHugePage - 1));
+    // Advice only: small pages serve as well.
+    madvise(data_, bytes_, MADV_HUGEPAGE);
+  }
+}
+
+LargeBuffer::~LargeBuffer() {
+  if (mapping_ != nullptr) {
+    munmap(mapping_, mapping_bytes_);
+  } else {
+    std::free(data_);
+  }
 }
 
 }  // namespace perfvec::compute

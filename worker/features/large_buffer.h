@@ -8,8 +8,7 @@
 #define PERFVEC_WORKER_FEATURES_LARGE_BUFFER_H_
 
 #include <cstddef>
-#include <cstdlib>
-#include <memory>
+#include <utility>
 
 namespace perfvec::compute {
 
@@ -18,18 +17,27 @@ class LargeBuffer {
   LargeBuffer() = default;
   explicit LargeBuffer(size_t bytes);
 
+  LargeBuffer(LargeBuffer&& other) noexcept { *this = std::move(other); }
+  LargeBuffer& operator=(LargeBuffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(mapping_, other.mapping_);
+    std::swap(mapping_bytes_, other.mapping_bytes_);
+    return *this;
+  }
+  ~LargeBuffer();
+
   template <typename T>
   T* data() const {
-    return static_cast<T*>(memory_.get());
+    return static_cast<T*>(data_);
   }
   size_t bytes() const { return bytes_; }
 
  private:
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-  std::unique_ptr<void, Free> memory_;
+  void* data_ = nullptr;
   size_t bytes_ = 0;
+  void* mapping_ = nullptr;  // null: data_ is from the heap
+  size_t mapping_bytes_ = 0;
 };
 
 }  // namespace perfvec::compute

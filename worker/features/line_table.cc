@@ -23,14 +23,11 @@ void LineTable::Rehash(size_t size) {
   mask_ = size - 1;
   shift_ = 64 - __builtin_ctzll(size);
   count_ = 0;
-  for (size_t i = 0; i < size; ++i) entries_[i].line = kEmpty;
   for (size_t i = 0; i < old_size; ++i) {
     // A line that fell out of both stacks is as good as never seen.
-    if (old[i].line == kEmpty || (old[i].slot[0] | old[i].slot[1]) == 0) {
-      continue;
-    }
-    size_t home = Home(old[i].line);
-    while (entries_[home].line != kEmpty) home = (home + 1) & mask_;
+    if ((old[i].slot[0] | old[i].slot[1]) == 0) continue;
+    size_t home = Home(old[i].key - 1);
+    while (entries_[home].key != 0) home = (home + 1) & mask_;
     entries_[home] = old[i];
     ++count_;
   }
@@ -40,10 +37,10 @@ LineEntry* LineTable::Insert(uint64_t line, size_t index) {
   if (TooFull(count_ + 1, size_)) {
     Rehash(size_ * 2);
     index = Home(line);
-    while (entries_[index].line != kEmpty) index = (index + 1) & mask_;
+    while (entries_[index].key != 0) index = (index + 1) & mask_;
   }
   ++count_;
-  entries_[index].line = line;
+  entries_[index].key = line + 1;
   return &entries_[index];
 }
 

@@ -18,7 +18,7 @@
 namespace perfvec::compute {
 
 struct LineEntry {
-  uint64_t line;
+  uint64_t key;      // line + 1; 0: empty
   uint32_t slot[2];  // 0: not in that stack
 };
 
@@ -27,12 +27,12 @@ class LineTable {
   LineTable();
 
   // The entry of a line, made if absent; valid until the next Find() of an
-  // absent line or Reserve(). Lines are below 2^58.
+  // absent line or Reserve(). The line 2^64 - 1 cannot be held.
   ABSL_ATTRIBUTE_ALWAYS_INLINE LineEntry* Find(uint64_t line) {
     for (size_t i = Home(line);; i = (i + 1) & mask_) {
       LineEntry& entry = entries_[i];
-      if (entry.line == line) return &entry;
-      if (entry.line == kEmpty) return Insert(line, i);
+      if (entry.key == line + 1) return &entry;
+      if (entry.key == 0) return Insert(line, i);
     }
   }
   // Makes room so that the next `lines` new lines move no entry: until then
@@ -49,7 +49,7 @@ class LineTable {
   template <typename Function>
   void ForEach(Function function) {
     for (size_t i = 0; i < size_; ++i) {
-      if (entries_[i].line != kEmpty) function(entries_[i]);
+      if (entries_[i].key != 0) function(entries_[i]);
     }
   }
 
@@ -57,7 +57,6 @@ class LineTable {
   size_t memory_bytes() const { return memory_.bytes(); }
 
  private:
-  static constexpr uint64_t kEmpty = ~uint64_t{0};
   static constexpr size_t kLargeEntries = size_t{1} << 15;  // 512 KiB
 
   size_t Home(uint64_t line) const {

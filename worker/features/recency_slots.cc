@@ -1,6 +1,7 @@
 #include "worker/features/recency_slots.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace perfvec::compute {
 namespace {
@@ -18,6 +19,11 @@ constexpr uint64_t LaterWords(int word) {
 }
 
 constexpr size_t RoundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+uint32_t LinesFor(uint32_t live) {
+  const size_t lines = kSlack * live / kSlotsPerLine + 1;
+  return static_cast<uint32_t>(std::max<size_t>(kMinLines, RoundUp(lines, 32)));
+}
 
 }  // namespace
 
@@ -84,11 +90,25 @@ uint32_t RecencySlots::AppendToNextWord() {
   return slot;
 }
 
+bool RecencySlots::GrowIfDense() {
+  const uint32_t lines = (last_ + 1) / 512;
+  if (uint64_t{live_} * 2 < uint64_t{lines} * kSlotsPerLine) return false;
+  const LargeBuffer old = std::move(memory_);
+  const uint64_t* words = words_;
+  const uint16_t* line = line_;
+  const uint32_t* group = group_;
+  const uint32_t* absolute = absolute_;
+  Allocate(LinesFor(live_));
+  std::copy_n(words, size_t{8} * lines, words_);
+  std::copy_n(line, lines, line_);
+  std::copy_n(group, lines / 32, group_);
+  std::copy_n(absolute, lines / 1024 + 1, absolute_);
+  return true;
+}
+
 void RecencySlots::Compact(uint32_t dropped) {
   const uint32_t kept = live_ - dropped;
-  const uint64_t wanted = kSlack * kept / kSlotsPerLine + 1;
-  Allocate(static_cast<uint32_t>(
-      std::max<uint64_t>(kMinLines, RoundUp(wanted, 32))));
+  Allocate(LinesFor(kept));
   live_ = 0;
   tail_ = 63;
   while (live_ + 64 <= kept) {

@@ -10,9 +10,9 @@
 // 1024 lines. Prefix counts make appending free (nothing stands after the
 // newest slot); removal subtracts 1 from the counts that follow.
 //
-// Slots run out; the owner then calls Compact() and renumbers what it holds.
-// Memory is about 1.3 bits a slot, and capacity at most four times what lived
-// at the last compaction (or a small minimum): bounded by the footprint.
+// Slots run out; the owner then calls GrowIfDense() or Compact(), and after the
+// latter renumbers what it holds. Memory is about 1.3 bits a slot, and capacity
+// at most four times what lives (or a small minimum): bounded by the footprint.
 //
 // Single-threaded; the owner keeps the line -> slot map.
 //
@@ -71,8 +71,10 @@ class RecencySlots {
     line[word] &= ~(uint64_t{1} << (slot & 63));
     line[0] -= kLaterWords[word];
     --live_;
-    // Counts after the newest slot are subtracted from as well: they are
-    // garbage until the slots they belong to are first used.
+    // Counts after the newest slot are garbage until the slots they belong to
+    // are first used: none to keep if that is in the same line, as it mostly
+    // is in real traces; else they are subtracted from as well.
+    if (slot >> 9 == tail_ >> 9) return;
     uint16_t* lines = line_ + ((slot >> 14) << 5);
     const uint16_t* later_lines = kLater16 + 31 - ((slot >> 9) & 31);
     Subtract<uint16_t>(lines, later_lines);
@@ -86,9 +88,30 @@ class RecencySlots {
     for (uint32_t i = (slot >> 19) + 1; i <= tail_ >> 19; ++i) --absolute_[i];
   }
 
+  // Distance(), Remove() and Append() in one. Requires !full().
+  ABSL_ATTRIBUTE_ALWAYS_INLINE uint32_t MoveToNewest(uint32_t* slot) {
+    const uint32_t from = *slot;
+    if (from >> 6 == tail_ >> 6 && (tail_ & 63) != 63) {
+      // Within a word no count changes.
+      uint64_t& word = words_[from >> 6];
+      const uint64_t bits = word >> (from & 63);
+      *slot = ++tail_;
+      word = (word ^ uint64_t{1} << (from & 63)) | uint64_t{1} << (tail_ & 63);
+      return static_cast<uint32_t>(__builtin_popcountll(bits));
+    }
+    const uint32_t distance = Distance(from);
+    Remove(from);
+    *slot = Append();
+    return distance;
+  }
+
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Prefetch(uint32_t slot) const {
     __builtin_prefetch(words_ + ((slot >> 9) << 3), 1);
   }
+
+  // Where slots have run out but most are live: makes room for more and leaves
+  // all where they are. False if compaction serves better.
+  bool GrowIfDense();
 
   // Where a live slot goes when the oldest `dropped` live slots are given up
   // and the others move together. The slot must not be among the dropped.

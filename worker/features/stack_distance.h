@@ -46,14 +46,12 @@ class BasicStackDistances : public LineTable {
     Slots& slots = slots_[stack];
     if (entry.slot[stack] == slots.newest()) return 1;
     if (slots.full()) Compact(stack);
-    const uint32_t slot = entry.slot[stack];
-    uint32_t distance = kMaxStackDistance;
-    if (slot != Slots::kNone) {
-      distance = std::min(slots.Distance(slot), kMaxStackDistance);
-      slots.Remove(slot);
+    uint32_t& slot = entry.slot[stack];
+    if (slot == Slots::kNone) {
+      slot = slots.Append();
+      return kMaxStackDistance;
     }
-    entry.slot[stack] = slots.Append();
-    return distance;
+    return std::min(slots.MoveToNewest(&slot), kMaxStackDistance);
   }
 
   // Asks for what an entry names, some accesses ahead.
@@ -114,6 +112,7 @@ void BasicStackDistances<Slots>::Compact(int stack) {
   const uint32_t live = slots.live();
   const uint32_t dropped =
       live > kMaxStackDistance ? live - kMaxStackDistance : 0;
+  if (dropped == 0 && slots.GrowIfDense()) return;
   ForEach([&](LineEntry& entry) {
     uint32_t& slot = entry.slot[stack];
     if (slot == Slots::kNone) return;
