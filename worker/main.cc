@@ -1,4 +1,5 @@
-// perfvec-worker: computes program vectors for a server, and trains models.
+// perfvec-worker: computes program vectors for a server; trains models and
+// evaluates them.
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -8,6 +9,7 @@
 #include <CLI/Formatter.hpp>
 
 #include "worker/agent/run_command.h"
+#include "worker/evaluate/evaluate_command.h"
 #include "worker/train/train_command.h"
 
 int main(int argc, char** argv) {
@@ -18,6 +20,7 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   perfvec::worker::AddRunCommand(&app, &exit_code);
   perfvec::train::AddTrainCommand(&app, &exit_code);
+  perfvec::train::AddEvaluateCommand(&app, &exit_code);
   CLI11_PARSE(app, argc, argv);
   return exit_code;
 }

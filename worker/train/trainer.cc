@@ -375,7 +375,8 @@ ProgramEvidence GatherEvidence(TrainedModel& model,
   const size_t h = model.network.shape().width;
   const size_t inputs = model.encoding.width();
   const size_t begin = skip_instructions / kSegment * kSegment;
-  const size_t end = std::min(program.instructions, begin + max_instructions);
+  const size_t end =
+      begin + std::min(program.instructions - begin, max_instructions);
   const size_t intervals =
       (end - begin + interval_instructions - 1) / interval_instructions;
   ProgramEvidence e;
