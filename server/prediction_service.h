@@ -22,6 +22,7 @@
 #include "absl/time/time.h"
 #include "perfvec/v1/prediction_service.grpc.pb.h"
 #include "server/executor.h"
+#include "server/predict_messages.h"
 #include "server/predictor.h"
 
 namespace perfvec::server {
@@ -38,7 +39,9 @@ class PredictionService final : public v1::PredictionService::CallbackService {
 
   PredictionService(const Predictor* predictor, Executor* pool,
                     const Options& options)
-      : predictor_(predictor), pool_(pool), options_(options) {}
+      : predictor_(predictor), pool_(pool), options_(options) {
+    SetMessageAllocatorFor_Predict(&predict_messages_);
+  }
 
   grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context,
                                     const v1::PredictRequest* request,
@@ -63,6 +66,7 @@ class PredictionService final : public v1::PredictionService::CallbackService {
   const Predictor* const predictor_;
   Executor* const pool_;
   const Options options_;
+  PredictMessages predict_messages_;
   std::atomic<int> matrix_streams_{0};
 };
 

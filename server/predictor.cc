@@ -189,16 +189,15 @@ void Predictor::PointItemRefs(Kind kind, Item* item,
 }
 
 void Predictor::PutVector(Kind kind, Family& family, Item* item, Model* model,
-                          const float* values, int64_t stride,
-                          uint64_t instructions) {
+                          const float* values, uint64_t instructions) {
   VectorTable& table = model->tables[static_cast<int>(kind)];
   const uint64_t next = state_->epoch.load(std::memory_order_relaxed) + 1;
   auto shown = std::find_if(family.shown.begin(), family.shown.end(),
                             [&](const Shown& s) { return s.model == model; });
   const bool newest =
       shown == family.shown.end() || shown->version <= item->version;
-  const int64_t row = table.Append(values, stride, item, instructions, next,
-                                   newest ? kNoEnd : next);
+  const int64_t row =
+      table.Append(values, item, instructions, next, newest ? kNoEnd : next);
   if (newest && shown != family.shown.end()) {
     table.End(shown->row, next);
     *shown = {model, item->version, row};
@@ -209,7 +208,7 @@ void Predictor::PutVector(Kind kind, Family& family, Item* item, Model* model,
   state_->garbage += item->FindVector(model) != nullptr;
   item->vectors.store(
       &state_->all_vectors.emplace_back(
-          ItemVector{item, model, row, instructions, table.column(row), first}),
+          ItemVector{item, model, row, instructions, table.values(row), first}),
       std::memory_order_release);
 }
 
@@ -250,7 +249,7 @@ absl::Status Predictor::AddProgramVector(
   if (!values.ok()) return values.status();
   PutVector(Kind::kProgram, *family->second,
             family->second->versions[vector.program_version()],
-            model->second.model, values->data(), 1, vector.instructions());
+            model->second.model, values->data(), vector.instructions());
   Publish();
   return absl::OkStatus();
 }
@@ -294,10 +293,10 @@ absl::Status Predictor::AddArchitecture(const v1::Architecture& architecture) {
     const ItemVector* known = item->FindVector(model);
     bool same = known != nullptr;
     for (int64_t k = 0; same && k < static_cast<int64_t>(values.size()); ++k) {
-      same = known->values[k * kPanelRows] == values[k];
+      same = known->values[k] == values[k];
     }
     if (!same) {
-      PutVector(Kind::kArchitecture, family, item, model, values.data(), 1, 0);
+      PutVector(Kind::kArchitecture, family, item, model, values.data(), 0);
     }
   }
   PointItemRefs(Kind::kArchitecture, item, ToVector(architecture.aliases()));
@@ -352,7 +351,7 @@ void Predictor::RemoveItem(Kind kind, absl::string_view name, int64_t version) {
          ++older) {
       const ItemVector* v = older->second->FindVector(s.model);
       if (v == nullptr) continue;
-      PutVector(kind, family, older->second, s.model, v->values, kPanelRows,
+      PutVector(kind, family, older->second, s.model, v->values,
                 v->instructions);
       break;
     }

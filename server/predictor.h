@@ -187,7 +187,7 @@ class Predictor {
                      const std::vector<std::string>& aliases)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PutVector(Kind kind, Family& family, Item* item, Model* model,
-                 const float* values, int64_t stride, uint64_t instructions)
+                 const float* values, uint64_t instructions)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RemoveItem(Kind kind, absl::string_view name, int64_t version)
       ABSL_LOCKS_EXCLUDED(mutex_);

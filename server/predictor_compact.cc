@@ -101,7 +101,7 @@ void Predictor::Compact() {
           const auto model = models.find(v->model);
           if (model == models.end() || to.FindVector(model->second)) continue;
           PutVector(static_cast<Kind>(k), *family, &to, model->second,
-                    v->values, kPanelRows, v->instructions);
+                    v->values, v->instructions);
         }
       }
       for (const auto& [alias, version] : family->aliases) {
@@ -127,7 +127,7 @@ Predictor::Stats Predictor::stats() const {
   for (const Model& model : state_->all_models) {
     for (const VectorTable& table : model.tables) {
       stats.vectors += table.size();
-      stats.bytes += table.size() * table.width() * sizeof(float);
+      stats.bytes += 2 * table.size() * table.width() * sizeof(float);
     }
   }
   return stats;

@@ -30,6 +30,11 @@ absl::Status CheckRef(absl::string_view what, absl::string_view ref) {
 
 const v1::JobState kQueued = v1::JOB_STATE_QUEUED;
 
+// Starts fetching a vector while something else is looked up.
+void Prefetch(const float* values, int64_t width) {
+  for (int64_t k = 0; k < width; k += 16) __builtin_prefetch(values + k);
+}
+
 // What the item's vector under `model` is waiting for, and what to do.
 std::string WhatToDo(Kind kind, const Item& item, const Model& model) {
   std::string text;
@@ -146,11 +151,12 @@ absl::Status View::Predict(absl::string_view program,
   if (!m.ok()) return m.status();
   const auto p = FindVector(Kind::kProgram, program, **m);
   if (!p.ok()) return p.status();
+  Prefetch((*p)->values, (*m)->tables[0].width());
   const auto a = FindVector(Kind::kArchitecture, architecture, **m);
   if (!a.ok()) return a.status();
   double time_ns;
-  if (!ToTimeNs(BestKernels().dot((*p)->values, kPanelRows, (*a)->values,
-                                  kPanelRows, (*m)->tables[0].width()),
+  if (!ToTimeNs(BestKernels().dot((*p)->values, (*a)->values,
+                                  (*m)->tables[0].width()),
                 &time_ns)) {
     return TimeOutOfRange((*p)->item->label, (*a)->item->label, (*m)->label,
                           time_ns);

@@ -13,30 +13,30 @@ namespace {
 // Panels of y that one pass over x keeps in the second-level cache.
 constexpr int64_t kChunkPanels = 12;
 
-// Walks [16 * x_panels][16 * y_panels] in tiles of `rows` rows by up to
-// `panels` panels; `tile(rows_begin, panel_begin, panel_count)` computes one.
+// Walks [16 * x_panels][16 * y_panels] in tiles of up to `rows` rows of one
+// panel by up to `panels` panels: tile(row, row_count, panel, panel_count).
 template <int rows, int panels, typename Tile>
 inline __attribute__((always_inline)) void ForEachTile(int64_t x_panels,
                                                        int64_t y_panels,
                                                        const Tile& tile) {
   for (int64_t chunk = 0; chunk < y_panels; chunk += kChunkPanels) {
     const int64_t end = std::min(chunk + kChunkPanels, y_panels);
-    for (int64_t row = 0; row < x_panels * kPanelRows; row += rows) {
+    for (int64_t row = 0; row < x_panels * kPanelRows;) {
+      const int64_t count =
+          std::min<int64_t>(rows, kPanelRows - row % kPanelRows);
       for (int64_t p = chunk; p < end; p += panels) {
-        tile(row, p, std::min<int64_t>(panels, end - p));
+        tile(row, count, p, std::min<int64_t>(panels, end - p));
       }
+      row += count;
     }
   }
 }
 
 // --- Any CPU: std::fma rounds once whether or not there is an instruction ----
 
-float DotGeneric(const float* x, int64_t x_stride, const float* y,
-                 int64_t y_stride, int64_t width) {
+float DotGeneric(const float* x, const float* y, int64_t width) {
   float sum = 0;
-  for (int64_t k = 0; k < width; ++k) {
-    sum = std::fma(x[k * x_stride], y[k * y_stride], sum);
-  }
+  for (int64_t k = 0; k < width; ++k) sum = std::fma(x[k], y[k], sum);
   return sum;
 }
 
@@ -64,7 +64,8 @@ void MatrixGeneric(const float* x, int64_t x_panels, const float* y,
                    int64_t y_panels, int64_t width, float* out) {
   const int64_t panel_size = width * kPanelRows;
   ForEachTile<1, 1>(
-      x_panels, y_panels, [&](int64_t row, int64_t p, int64_t /*count*/) {
+      x_panels, y_panels,
+      [&](int64_t row, int64_t /*rows*/, int64_t p, int64_t /*panels*/) {
         TileGeneric(x + row / kPanelRows * panel_size + row % kPanelRows,
                     kPanelRows, y + p * panel_size, width,
                     out + row * y_panels * kPanelRows + p * kPanelRows);
@@ -83,24 +84,27 @@ constexpr Kernels kGeneric = {"generic", DotGeneric, RankGeneric,
 // file, so that no inline function compiled for a newer CPU can replace one
 // that older CPUs run.
 
-PERFVEC_AVX2 float DotFma(const float* x, int64_t x_stride, const float* y,
-                          int64_t y_stride, int64_t width) {
+PERFVEC_AVX2 float DotFma(const float* x, const float* y, int64_t width) {
   __m128 sum = _mm_setzero_ps();
   for (int64_t k = 0; k < width; ++k) {
-    sum = _mm_fmadd_ss(_mm_load_ss(x + k * x_stride),
-                       _mm_load_ss(y + k * y_stride), sum);
+    sum = _mm_fmadd_ss(_mm_load_ss(x + k), _mm_load_ss(y + k), sum);
   }
   return _mm_cvtss_f32(sum);
 }
 
 // `rows` rows of an x panel (or one contiguous vector: x_step 1) by `panels`
-// consecutive y panels. The sums stay in registers for all k.
+// consecutive y panels. Every loop over sums is unrolled: only then do they
+// stay in registers for all k.
 template <int rows, int panels>
 PERFVEC_AVX2 void TileAvx2(const float* x, int64_t x_step, const float* y,
                            int64_t width, float* out, int64_t out_stride) {
   __m256 sum[rows][panels][2];
-  for (auto& row : sum) {
-    for (auto& panel : row) panel[0] = panel[1] = _mm256_setzero_ps();
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+    for (int p = 0; p < panels; ++p) {
+      sum[r][p][0] = sum[r][p][1] = _mm256_setzero_ps();
+    }
   }
   const int64_t panel_size = width * kPanelRows;
   for (int64_t k = 0; k < width; ++k) {
@@ -120,7 +124,9 @@ PERFVEC_AVX2 void TileAvx2(const float* x, int64_t x_step, const float* y,
       }
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
     for (int p = 0; p < panels; ++p) {
       float* to = out + r * out_stride + p * kPanelRows;
       _mm256_storeu_ps(to, sum[r][p][0]);
@@ -147,11 +153,18 @@ void MatrixAvx2(const float* x, int64_t x_panels, const float* y,
                 int64_t y_panels, int64_t width, float* out) {
   const int64_t panel_size = width * kPanelRows;
   const int64_t out_stride = y_panels * kPanelRows;
-  ForEachTile<4, 1>(
-      x_panels, y_panels, [&](int64_t row, int64_t p, int64_t /*count*/) {
-        TileAvx2<4, 1>(x + row / kPanelRows * panel_size + row % kPanelRows,
-                       kPanelRows, y + p * panel_size, width,
-                       out + row * out_stride + p * kPanelRows, out_stride);
+  ForEachTile<6, 1>(
+      x_panels, y_panels,
+      [&](int64_t row, int64_t count, int64_t p, int64_t /*panels*/) {
+        const float* from =
+            x + row / kPanelRows * panel_size + row % kPanelRows;
+        const float* panel = y + p * panel_size;
+        float* to = out + row * out_stride + p * kPanelRows;
+        if (count == 6) {
+          TileAvx2<6, 1>(from, kPanelRows, panel, width, to, out_stride);
+        } else {  // 16 = 6 + 6 + 4
+          TileAvx2<4, 1>(from, kPanelRows, panel, width, to, out_stride);
+        }
       });
 }
 
@@ -159,8 +172,10 @@ template <int rows, int panels>
 PERFVEC_AVX512 void TileAvx512(const float* x, int64_t x_step, const float* y,
                                int64_t width, float* out, int64_t out_stride) {
   __m512 sum[rows][panels];
-  for (auto& row : sum) {
-    for (auto& panel : row) panel = _mm512_setzero_ps();
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+    for (int p = 0; p < panels; ++p) sum[r][p] = _mm512_setzero_ps();
   }
   const int64_t panel_size = width * kPanelRows;
   for (int64_t k = 0; k < width; ++k) {
@@ -178,7 +193,9 @@ PERFVEC_AVX512 void TileAvx512(const float* x, int64_t x_step, const float* y,
       }
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
     for (int p = 0; p < panels; ++p) {
       _mm512_storeu_ps(out + r * out_stride + p * kPanelRows, sum[r][p]);
     }
@@ -204,7 +221,8 @@ void MatrixAvx512(const float* x, int64_t x_panels, const float* y,
   const int64_t panel_size = width * kPanelRows;
   const int64_t out_stride = y_panels * kPanelRows;
   ForEachTile<8, 3>(
-      x_panels, y_panels, [&](int64_t row, int64_t p, int64_t count) {
+      x_panels, y_panels,
+      [&](int64_t row, int64_t /*rows*/, int64_t p, int64_t count) {
         const float* from =
             x + row / kPanelRows * panel_size + row % kPanelRows;
         const float* panel = y + p * panel_size;

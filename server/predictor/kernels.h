@@ -26,9 +26,8 @@ inline constexpr int kPanelRows = 16;
 struct Kernels {
   const char* name;  // "generic", "avx2", "avx512"
 
-  // x[k * x_stride] . y[k * y_stride]; a row of a panel has stride 16.
-  float (*dot)(const float* x, int64_t x_stride, const float* y,
-               int64_t y_stride, int64_t width);
+  // x, y: [width].
+  float (*dot)(const float* x, const float* y, int64_t width);
 
   // x: [width], panels: [panel_count][width][16], out: [panel_count * 16].
   void (*rank)(const float* x, const float* panels, int64_t panel_count,

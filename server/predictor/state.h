@@ -58,7 +58,7 @@ struct ItemVector {
   const Model* model;
   int64_t row;
   uint64_t instructions;
-  const float* values;  // [width], stride kPanelRows
+  const float* values;  // [width]
   const ItemVector* next;
 };
 

@@ -23,9 +23,9 @@ VectorTable::Block* VectorTable::FindBlock(int64_t index) const {
   return segments_[segment][index + 1 - (int64_t{1} << segment)].get();
 }
 
-int64_t VectorTable::Append(const float* values, int64_t stride,
-                            const Item* item, uint64_t instructions,
-                            uint64_t begin, uint64_t end) {
+int64_t VectorTable::Append(const float* values, const Item* item,
+                            uint64_t instructions, uint64_t begin,
+                            uint64_t end) {
   const int64_t index = size_.load(std::memory_order_relaxed);
   const int64_t block_index = index / kBlockRows;
   if (index % kBlockRows == 0) {
@@ -36,6 +36,7 @@ int64_t VectorTable::Append(const float* values, int64_t stride,
           std::make_unique<std::unique_ptr<Block>[]>(int64_t{1} << segment);
     }
     auto block = std::make_unique<Block>();
+    block->values = NewAlignedFloats(kBlockRows * width_);
     block->panels = NewAlignedFloats(kBlockRows * width_);
     segments_[segment][block_index - first] = std::move(block);
   }
@@ -46,10 +47,10 @@ int64_t VectorTable::Append(const float* values, int64_t stride,
   row.instructions = instructions;
   row.begin = begin;
   row.end.store(end, std::memory_order_relaxed);
-  float* column = block.column(i, width_);
-  for (int64_t k = 0; k < width_; ++k) {
-    column[k * kPanelRows] = values[k * stride];
-  }
+  std::copy(values, values + width_, block.values.get() + i * width_);
+  float* lane = block.panels.get() + i / kPanelRows * kPanelRows * width_ +
+                i % kPanelRows;
+  for (int64_t k = 0; k < width_; ++k) lane[k * kPanelRows] = values[k];
   size_.store(index + 1, std::memory_order_release);
   return index;
 }
@@ -68,9 +69,9 @@ void VectorTable::Pack(const int64_t* indices, int64_t count,
     const int64_t lanes = std::min<int64_t>(kPanelRows, count - begin);
     if (lanes < kPanelRows) std::memset(panel, 0, panel_size * sizeof(float));
     for (int64_t lane = 0; lane < lanes; ++lane) {
-      const float* from = column(indices[begin + lane]);
+      const float* from = values(indices[begin + lane]);
       for (int64_t k = 0; k < width_; ++k) {
-        panel[k * kPanelRows + lane] = from[k * kPanelRows];
+        panel[k * kPanelRows + lane] = from[k];
       }
     }
   }

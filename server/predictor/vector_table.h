@@ -1,6 +1,7 @@
 // The vectors of one kind (programs or architectures) under one model, in
-// memory: float32 panels of 16 rows in blocks of 256 rows that are only ever
-// appended to.
+// memory: float32 in blocks of 256 rows that are only ever appended to. Each
+// row is kept twice: whole, so that one prediction touches 16 cache lines and
+// not 256, and in panels of 16 rows, for one against many.
 //
 // A row is shown to readers of epochs [begin, end). The writer appends rows and
 // ends others with the epoch it is about to publish, so readers of the epoch
@@ -11,9 +12,8 @@
 // live as long as the table; `Item` pointers are not owned.
 //
 //   VectorTable table(256);
-//   int64_t row = table.Append(values, 1, &item, instructions, epoch + 1,
-//                              kNoEnd);
-//   if (table.row(row).ShownAt(epoch)) Use(table.column(row));
+//   int64_t row = table.Append(values, &item, instructions, epoch + 1, kNoEnd);
+//   if (table.row(row).ShownAt(epoch)) Use(table.values(row));
 #ifndef PERFVEC_SERVER_PREDICTOR_VECTOR_TABLE_H_
 #define PERFVEC_SERVER_PREDICTOR_VECTOR_TABLE_H_
 
@@ -55,12 +55,8 @@ class VectorTable {
 
   struct Block {
     std::array<Row, kBlockRows> rows;
+    AlignedFloats values;  // [kBlockRows][width]
     AlignedFloats panels;  // [kBlockPanels][width][16]; zeros while empty
-    // First element of row `i`; the next is 16 floats on.
-    float* column(int64_t i, int64_t width) const {
-      return panels.get() + i / kPanelRows * kPanelRows * width +
-             i % kPanelRows;
-    }
   };
 
   explicit VectorTable(int64_t width) : width_(width) {}
@@ -74,13 +70,13 @@ class VectorTable {
   const Row& row(int64_t index) const {
     return block(index / kBlockRows).rows[index % kBlockRows];
   }
-  const float* column(int64_t index) const {
-    return block(index / kBlockRows).column(index % kBlockRows, width_);
+  const float* values(int64_t index) const {
+    return block(index / kBlockRows).values.get() + index % kBlockRows * width_;
   }
 
-  // `values`: [width] with stride `stride`. Returns the row's index.
-  int64_t Append(const float* values, int64_t stride, const Item* item,
-                 uint64_t instructions, uint64_t begin, uint64_t end);
+  // `values`: [width]. Returns the row's index.
+  int64_t Append(const float* values, const Item* item, uint64_t instructions,
+                 uint64_t begin, uint64_t end);
   void End(int64_t index, uint64_t epoch);
 
   // Copies rows `indices` into panels [ceil(count/16)][width][16]; lanes past

@@ -55,16 +55,16 @@ TEST_P(KernelsTest, AllGiveTheBitsOfTheFusedSumInOrder) {
       for (int64_t j = 0; j < columns; ++j) {
         const float* column =
             &y[j / kPanelRows * kPanelRows * width + j % kPanelRows];
+        std::vector<float> other(width);
         float expected = 0;
         double exact = 0, size = 0;
         for (int64_t k = 0; k < width; ++k) {
-          const float b = column[k * kPanelRows];
+          const float b = other[k] = column[k * kPanelRows];
           expected = std::fma(alone[k], b, expected);
           exact += static_cast<double>(alone[k]) * b;
           size += std::fabs(static_cast<double>(alone[k]) * b);
         }
-        const float unary =
-            kernels->dot(row, kPanelRows, column, kPanelRows, width);
+        const float unary = kernels->dot(alone.data(), other.data(), width);
         ASSERT_EQ(Bits(unary), Bits(expected)) << i << ", " << j;
         ASSERT_EQ(Bits(ranked[j]), Bits(expected)) << i << ", " << j;
         ASSERT_EQ(Bits(matrix[i * columns + j]), Bits(expected))
@@ -91,8 +91,7 @@ TEST(KernelsTest, OverflowIsInfiniteInAll) {
   AlignedFloats x = NewAlignedFloats(kPanelRows * width);
   for (int i = 0; i < kPanelRows * width; ++i) x[i] = 3e38f;
   for (const Kernels* kernels : SupportedKernels()) {
-    EXPECT_TRUE(std::isinf(
-        kernels->dot(x.get(), kPanelRows, x.get(), kPanelRows, width)));
+    EXPECT_TRUE(std::isinf(kernels->dot(x.get(), x.get(), width)));
   }
 }
 
@@ -102,7 +101,7 @@ TEST(VectorTableTest, PackGathersRowsAndPadsWithZeros) {
   std::vector<float> values(width);
   for (int64_t row = 0; row < 2000; ++row) {
     for (int64_t k = 0; k < width; ++k) values[k] = row * 10 + k;
-    ASSERT_EQ(table.Append(values.data(), 1, nullptr, row, 1, kNoEnd), row);
+    ASSERT_EQ(table.Append(values.data(), nullptr, row, 1, kNoEnd), row);
   }
   std::vector<int64_t> rows;
   for (int64_t i = 0; i < 19; ++i) rows.push_back((i * 787) % 2000);

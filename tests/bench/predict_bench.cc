@@ -1,0 +1,284 @@
+// Predict over gRPC against an empty unary RPC of the same server process.
+//
+// The server is a process of its own (this program with "serve"), pinned to one
+// core, the client to another. The client keeps 16 calls open; its requests are
+// serialised beforehand and it does not parse the answers, so that it costs the
+// same for both. Rows: predict (calls/s) and predict_cpu (the server's CPU
+// microseconds a call). predict_rank and predict_matrix report what the RPC
+// around the kernels costs.
+#include <fcntl.h>
+#include <google/protobuf/empty.pb.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/blocking_counter.h"
+#include "server/prediction_service.h"
+#include "tests/bench/pairs.h"
+
+extern char** environ;
+
+namespace perfvec::server {
+namespace {
+
+constexpr int kPrograms = 1000, kArchitectures = 1008, kWidth = 256;
+constexpr int kOpenCalls = 16;
+constexpr int kCalls = 1500;  // a run: short, so that a pair sees one machine
+constexpr char kEmptyMethod[] = "/perfvec.bench.EmptyService/Call";
+constexpr char kPackage[] = "/perfvec.v1.PredictionService/";
+
+// The least a unary call can do: nothing, with empty messages.
+class EmptyService : public grpc::Service {
+ public:
+  EmptyService() {
+    using google::protobuf::Empty;
+    AddMethod(new grpc::internal::RpcServiceMethod(
+        kEmptyMethod, grpc::internal::RpcMethod::NORMAL_RPC, nullptr));
+    MarkMethodCallback(
+        0, new grpc::internal::CallbackUnaryHandler<Empty, Empty>(
+               [](grpc::CallbackServerContext* context, const Empty*, Empty*) {
+                 grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+                 reactor->Finish(grpc::Status::OK);
+                 return reactor;
+               }));
+  }
+};
+
+void Pin(int core) {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  CPU_SET(core % sysconf(_SC_NPROCESSORS_ONLN), &cores);
+  sched_setaffinity(0, sizeof(cores), &cores);
+}
+
+std::string ProgramName(int i) { return absl::StrCat("spec2017-", i, ".ref"); }
+std::string ArchitectureName(int i) { return absl::StrCat("o3-random-", i); }
+
+void Fill(Predictor* predictor) {
+  std::mt19937 random(20261121);
+  std::uniform_real_distribution<double> value(0, 1000);
+  v1::Model model;
+  model.set_name("base");
+  model.set_version(1);
+  model.set_model_id(std::string(64, 'a'));
+  model.set_width(kWidth);
+  model.add_aliases("default");
+  const auto check = [](const absl::Status& status) {
+    if (status.ok()) return;
+    std::fprintf(stderr, "%s\n", status.ToString().c_str());
+    std::exit(1);
+  };
+  check(predictor->AddModel(model));
+  for (int i = 0; i < kPrograms; ++i) {
+    v1::Program program;
+    program.set_name(ProgramName(i));
+    program.set_version(1);
+    check(predictor->AddProgram(program));
+    storage::v1::ProgramVectorRecord vector;
+    vector.set_program_name(program.name());
+    vector.set_program_version(1);
+    vector.set_model_id(model.model_id());
+    vector.set_instructions(1000000000);
+    for (int k = 0; k < kWidth; ++k) vector.add_values(value(random));
+    check(predictor->AddProgramVector(vector));
+  }
+  for (int i = 0; i < kArchitectures; ++i) {
+    v1::Architecture architecture;
+    architecture.set_name(ArchitectureName(i));
+    architecture.set_version(1);
+    auto* vector = architecture.add_vectors();
+    vector->set_model_id(model.model_id());
+    for (int k = 0; k < kWidth; ++k) vector->add_values(value(random));
+    check(predictor->AddArchitecture(architecture));
+  }
+}
+
+// Writes the port to standard output, serves until standard input ends.
+int Serve() {
+  Pin(0);
+  Predictor predictor;
+  Fill(&predictor);
+  Executor pool({.threads = 2, .max_queued = 64, .name = "bench"});
+  PredictionService predictions(&predictor, &pool, {});
+  EmptyService empty;
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                           &port);
+  builder.RegisterService(&predictions);
+  builder.RegisterService(&empty);
+  auto server = builder.BuildAndStart();
+  std::printf("%d\n", port);
+  std::fflush(stdout);
+  char byte;
+  while (read(STDIN_FILENO, &byte, 1) > 0) {
+  }
+  server->Shutdown();
+  return 0;
+}
+
+class Client {
+ public:
+  Client(int port, pid_t server)
+      : channel_(grpc::CreateChannel(absl::StrCat("127.0.0.1:", port),
+                                     grpc::InsecureChannelCredentials())),
+        stub_(channel_) {
+    clock_getcpuclockid(server, &server_clock_);
+  }
+
+  struct Figures {
+    double calls_per_second;
+    double server_microseconds;  // of CPU, a call
+  };
+
+  // `count` calls, 16 of them open at any time.
+  Figures Run(const std::string& method,
+              const std::vector<grpc::ByteBuffer>& requests, int count) {
+    std::atomic<int> next{0};
+    absl::BlockingCounter done(kOpenCalls);
+    std::vector<Call> calls(kOpenCalls);
+    const double cpu = ServerSeconds();
+    const auto begin = std::chrono::steady_clock::now();
+    for (Call& call : calls) {
+      call.start = [&, &call = call] {
+        const int i = next.fetch_add(1);
+        if (i >= count) {
+          done.DecrementCount();
+          return;
+        }
+        call.context.emplace();
+        stub_.UnaryCall(&*call.context, method, {},
+                        &requests[i % requests.size()], &call.response,
+                        [&](grpc::Status status) {
+                          if (!status.ok()) {
+                            std::fprintf(stderr, "%s: %s\n", method.c_str(),
+                                         status.error_message().c_str());
+                            std::exit(1);
+                          }
+                          call.start();
+                        });
+      };
+      call.start();
+    }
+    done.Wait();
+    const std::chrono::duration<double> seconds =
+        std::chrono::steady_clock::now() - begin;
+    return {count / seconds.count(), (ServerSeconds() - cpu) / count * 1e6};
+  }
+
+  std::shared_ptr<grpc::Channel> channel() { return channel_; }
+
+ private:
+  struct Call {
+    std::optional<grpc::ClientContext> context;
+    grpc::ByteBuffer response;
+    std::function<void()> start;
+  };
+
+  double ServerSeconds() const {
+    timespec t;
+    clock_gettime(server_clock_, &t);
+    return t.tv_sec + t.tv_nsec * 1e-9;
+  }
+
+  std::shared_ptr<grpc::Channel> channel_;
+  grpc::GenericStub stub_;
+  clockid_t server_clock_;
+};
+
+grpc::ByteBuffer ToBuffer(const google::protobuf::Message& message) {
+  const grpc::Slice slice(message.SerializeAsString());
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+void BenchPredict(Client& client) {
+  std::mt19937 random(20261121);
+  std::vector<grpc::ByteBuffer> requests;
+  for (int i = 0; i < 4096; ++i) {
+    v1::PredictRequest request;
+    request.set_program(ProgramName(random() % kPrograms));
+    request.set_architecture(ArchitectureName(random() % kArchitectures));
+    requests.push_back(ToBuffer(request));
+  }
+  const std::vector<grpc::ByteBuffer> empty = {
+      ToBuffer(google::protobuf::Empty())};
+  std::vector<double> rate, empty_rate, cpu, empty_cpu;
+  for (int i = 0; i < 201; ++i) {
+    Client::Figures ours{}, rival{};
+    const auto run_ours = [&] {
+      ours = client.Run(absl::StrCat(kPackage, "Predict"), requests, kCalls);
+    };
+    if (i % 2 == 0) run_ours();
+    rival = client.Run(kEmptyMethod, empty, kCalls);
+    if (i % 2 != 0) run_ours();
+    if (i == 0) continue;
+    rate.push_back(ours.calls_per_second);
+    empty_rate.push_back(rival.calls_per_second);
+    cpu.push_back(ours.server_microseconds);
+    empty_cpu.push_back(rival.server_microseconds);
+  }
+  bench::PairOptions options;
+  options.row = "predict";
+  options.unit = "calls/s";
+  bench::PrintRow(options, rate, empty_rate, {{"open_calls", kOpenCalls}});
+  options.row = "predict_cpu";
+  options.unit = "us/call";
+  options.higher_is_better = false;
+  bench::PrintRow(options, cpu, empty_cpu, {{"open_calls", kOpenCalls}});
+}
+
+}  // namespace
+
+int Main(const char* self) {
+  int to_server[2], from_server[2];
+  if (pipe2(to_server, O_CLOEXEC) != 0 || pipe2(from_server, O_CLOEXEC) != 0) {
+    return 1;
+  }
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, to_server[0], STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, from_server[1], STDOUT_FILENO);
+  char serve[] = "serve";
+  char* arguments[] = {const_cast<char*>(self), serve, nullptr};
+  pid_t server;
+  if (posix_spawn(&server, "/proc/self/exe", &actions, nullptr, arguments,
+                  environ) != 0) {
+    return 1;
+  }
+  close(from_server[1]);
+  FILE* out = fdopen(from_server[0], "r");
+  int port = 0;
+  if (std::fscanf(out, "%d", &port) != 1) return 1;
+  Pin(1);
+  {
+    Client client(port, server);
+    BenchPredict(client);
+  }
+  close(to_server[1]);
+  int status = 0;
+  waitpid(server, &status, 0);
+  return status == 0 ? 0 : 1;
+}
+
+}  // namespace perfvec::server
+
+int main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "serve") == 0) {
+    return perfvec::server::Serve();
+  }
+  return perfvec::server::Main(argv[0]);
+}
