@@ -67,18 +67,20 @@ class Ranker {
 
   void Consider(const Item* item, float time_tenth_ns) {
     ++considered_;
-    const ItemInfo& info = *item->info.load(std::memory_order_acquire);
-    for (const CompiledConstraint& constraint : constraints_) {
-      if (!constraint.Holds(*item, info)) {
-        ++by_constraints_;
+    std::optional<double> factor = fixed_factor_;
+    if (!factor || !constraints_.empty()) {
+      const ItemInfo& info = *item->info.load(std::memory_order_acquire);
+      for (const CompiledConstraint& constraint : constraints_) {
+        if (!constraint.Holds(*item, info)) {
+          ++by_constraints_;
+          return;
+        }
+      }
+      if (!factor) factor = Factor(request_.objective(), info);
+      if (!factor) {
+        ++without_objective_;
         return;
       }
-    }
-    const std::optional<double> factor =
-        fixed_factor_ ? fixed_factor_ : Factor(request_.objective(), info);
-    if (!factor) {
-      ++without_objective_;
-      return;
     }
     double time_ns;
     if (!ToTimeNs(time_tenth_ns, &time_ns)) {
@@ -147,7 +149,8 @@ absl::Status ConsiderAll(const Snapshot& snapshot, const VectorTable& table,
     kernels.rank(subject, block.panels.get(), full, table.width(),
                  times.data());
     for (int64_t i = full * kPanelRows; i < rows; ++i) {
-      times[i] = kernels.dot(subject, table.values(first + i), table.width());
+      times[i] = kernels.dot(subject, 1, block.column(i, table.width()),
+                             kPanelRows, table.width());
     }
     for (int64_t i = 0; i < rows; ++i) {
       if (block.rows[i].ShownAt(snapshot.epoch())) {
@@ -168,8 +171,9 @@ absl::Status ConsiderCandidates(const Snapshot& snapshot, Kind kind,
     const auto vector = snapshot.FindVector(kind, ref, model);
     if (!vector.ok()) return vector.status();
     if (!seen.insert((*vector)->item).second) continue;
-    ranker.Consider((*vector)->item, kernels.dot(subject, (*vector)->values,
-                                                 model.table(kind).width()));
+    ranker.Consider((*vector)->item,
+                    kernels.dot(subject, 1, (*vector)->values, kPanelRows,
+                                model.table(kind).width()));
   }
   return absl::OkStatus();
 }
@@ -230,8 +234,11 @@ absl::Status Rank(const Snapshot& snapshot, const v1::RankRequest& request,
   if (!constraints.ok()) return constraints.status();
 
   const Item& item = *(*subject)->item;
-  std::optional<double> fixed_factor;
-  if (!has_program) {
+  std::optional<double> fixed_factor;  // the same for all candidates
+  if (request.objective() == v1::OBJECTIVE_UNSPECIFIED ||
+      request.objective() == v1::OBJECTIVE_TIME) {
+    fixed_factor = 1;
+  } else if (!has_program) {
     fixed_factor = Factor(request.objective(), *item.info.load());
     if (!fixed_factor) {
       return absl::FailedPreconditionError(absl::StrCat(
@@ -242,14 +249,18 @@ absl::Status Rank(const Snapshot& snapshot, const v1::RankRequest& request,
     }
   }
   const VectorTable& table = (*model)->table(among);
+  const AlignedFloats values = NewAlignedFloats(table.width());
+  for (int64_t k = 0; k < table.width(); ++k) {
+    values[k] = (*subject)->values[k * kPanelRows];
+  }
   const size_t limit =
       request.limit() == 0 ? kDefaultRankLimit : request.limit();
   Ranker ranker(request, *constraints, limit, fixed_factor, response);
   const absl::Status status =
       request.candidates_size() > 0
-          ? ConsiderCandidates(snapshot, among, **model, (*subject)->values,
-                               request, ranker)
-          : ConsiderAll(snapshot, table, (*subject)->values, stop, ranker);
+          ? ConsiderCandidates(snapshot, among, **model, values.get(), request,
+                               ranker)
+          : ConsiderAll(snapshot, table, values.get(), stop, ranker);
   if (!status.ok()) return status;
   ranker.Finish();
   if (response->considered() == 0) {

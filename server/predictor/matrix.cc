@@ -131,13 +131,13 @@ bool MatrixCursor::Next(v1::PredictMatrixResponse* message) {
   message->mutable_time_ns()->Reserve(rows.size() * columns_.size());
   for (int64_t i = 0; i < rows.size(); ++i) {
     message->add_programs(table.row(rows[i]).item->label);
+    const int64_t count = columns_.size();
     const float* times = &times_[i * column_panels * kPanelRows];
-    for (int64_t j = 0; j < columns_.size(); ++j) {
-      double time_ns;
-      if (!ToTimeNs(times[j], &time_ns)) {
-        time_ns = std::numeric_limits<double>::quiet_NaN();
+    double* time_ns = message->mutable_time_ns()->AddNAlreadyReserved(count);
+    for (int64_t j = 0; j < count; ++j) {
+      if (!ToTimeNs(times[j], &time_ns[j])) {
+        time_ns[j] = std::numeric_limits<double>::quiet_NaN();
       }
-      message->add_time_ns(time_ns);
     }
   }
   return true;
