@@ -149,8 +149,7 @@ absl::Status ConsiderAll(const Snapshot& snapshot, const VectorTable& table,
     kernels.rank(subject, block.panels.get(), full, table.width(),
                  times.data());
     for (int64_t i = full * kPanelRows; i < rows; ++i) {
-      times[i] = kernels.dot(subject, 1, block.column(i, table.width()),
-                             kPanelRows, table.width());
+      times[i] = kernels.dot(subject, table.values(first + i), table.width());
     }
     for (int64_t i = 0; i < rows; ++i) {
       if (block.rows[i].ShownAt(snapshot.epoch())) {
@@ -171,9 +170,8 @@ absl::Status ConsiderCandidates(const Snapshot& snapshot, Kind kind,
     const auto vector = snapshot.FindVector(kind, ref, model);
     if (!vector.ok()) return vector.status();
     if (!seen.insert((*vector)->item).second) continue;
-    ranker.Consider((*vector)->item,
-                    kernels.dot(subject, 1, (*vector)->values, kPanelRows,
-                                model.table(kind).width()));
+    ranker.Consider((*vector)->item, kernels.dot(subject, (*vector)->values,
+                                                 model.table(kind).width()));
   }
   return absl::OkStatus();
 }
@@ -249,18 +247,14 @@ absl::Status Rank(const Snapshot& snapshot, const v1::RankRequest& request,
     }
   }
   const VectorTable& table = (*model)->table(among);
-  const AlignedFloats values = NewAlignedFloats(table.width());
-  for (int64_t k = 0; k < table.width(); ++k) {
-    values[k] = (*subject)->values[k * kPanelRows];
-  }
   const size_t limit =
       request.limit() == 0 ? kDefaultRankLimit : request.limit();
   Ranker ranker(request, *constraints, limit, fixed_factor, response);
   const absl::Status status =
       request.candidates_size() > 0
-          ? ConsiderCandidates(snapshot, among, **model, values.get(), request,
-                               ranker)
-          : ConsiderAll(snapshot, table, values.get(), stop, ranker);
+          ? ConsiderCandidates(snapshot, among, **model, (*subject)->values,
+                               request, ranker)
+          : ConsiderAll(snapshot, table, (*subject)->values, stop, ranker);
   if (!status.ok()) return status;
   ranker.Finish();
   if (response->considered() == 0) {
