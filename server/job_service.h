@@ -57,8 +57,7 @@ class ServerService final : public v1::ServerService::CallbackService {
       const v1::GetServerStatusRequest* request,
       v1::ServerStatus* response) override;
   grpc::ServerUnaryReactor* CreateBackup(
-      grpc::CallbackServerContext* call,
-      const v1::CreateBackupRequest* request,
+      grpc::CallbackServerContext* call, const v1::CreateBackupRequest* request,
       v1::CreateBackupResponse* response) override;
 
  private:

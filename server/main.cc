@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "server/server_core.h"
 #include "spdlog/sinks/stdout_color_sinks.h"
 #include "spdlog/spdlog.h"
@@ -116,6 +117,9 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
+  // Debian's abseil looks for lock cycles at every lock and aborts on one: for
+  // tests, not for a server.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   spdlog::set_level(spdlog::level::from_str(log_level));
   options.jobs.queue.lease_duration = absl::Seconds(lease_seconds);
   options.drain_timeout = absl::Seconds(drain_seconds);

@@ -63,12 +63,15 @@ class WriteStream final : public ReceiveStream<v1::WriteUploadRequest> {
     if (writer_ == nullptr) {
       return absl::InvalidArgumentError("WriteUpload: no header was sent");
     }
-    return MoveTo(writer_->Close(), response_);
+    const absl::Status closed = MoveTo(writer_->Close(), response_);
+    writer_.reset();  // before the client hears of it
+    return closed;
   }
 
   // Whole pieces that came before the cut need not be sent again.
   void Cut() override {
     if (writer_ != nullptr) (void)writer_->Close();
+    writer_.reset();
   }
 
  private:

@@ -51,12 +51,14 @@ UploadManager::UploadManager(Options options, Clock clock,
 absl::Status UploadManager::Load() {
   PERFVEC_ASSIGN_OR_RETURN(std::vector<storage::v1::UploadRecord> records,
                            registry_->ListUploads());
-  absl::MutexLock lock(&mutex_);
   for (storage::v1::UploadRecord& record : records) {
     auto active = std::make_shared<Active>();
     const std::string id = record.upload_id();
-    absl::MutexLock active_lock(&active->mutex);
-    active->record = std::move(record);
+    {
+      absl::MutexLock active_lock(&active->mutex);
+      active->record = std::move(record);
+    }
+    absl::MutexLock lock(&mutex_);
     active_[id] = active;
   }
   return absl::OkStatus();
@@ -88,13 +90,12 @@ absl::Status UploadManager::CheckQuota(uint64_t size_bytes) {
   PERFVEC_ASSIGN_OR_RETURN(storage::Registry::Counts counts,
                            registry_->GetCounts());
   uint64_t promised = 0;
-  size_t uploads = 0;
-  absl::MutexLock lock(&mutex_);
-  for (const auto& [id, active] : active_) {
-    absl::MutexLock active_lock(&active->mutex);
+  const std::vector<ActivePtr> all = All();
+  for (const ActivePtr& active : all) {
+    absl::MutexLock lock(&active->mutex);
     promised += active->record.size_bytes();
-    ++uploads;
   }
+  const size_t uploads = all.size();
   if (uploads >= options_.max_uploads) {
     return absl::ResourceExhaustedError(
         absl::StrCat(uploads, " uploads are under way, the server's limit is ",
@@ -204,14 +205,16 @@ absl::Status UploadManager::Abort(const std::string& upload_id) {
   return absl::OkStatus();
 }
 
-int UploadManager::Expire() {
+std::vector<UploadManager::ActivePtr> UploadManager::All() {
   std::vector<ActivePtr> all;
-  {
-    absl::MutexLock lock(&mutex_);
-    for (const auto& [id, active] : active_) all.push_back(active);
-  }
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [id, active] : active_) all.push_back(active);
+  return all;
+}
+
+int UploadManager::Expire() {
   int dropped = 0;
-  for (const ActivePtr& active : all) {
+  for (const ActivePtr& active : All()) {
     absl::MutexLock lock(&active->mutex);
     const absl::Time last = FromTimestamp(active->record.update_time());
     if (active->over || active->finishing || active->writers > 0 ||

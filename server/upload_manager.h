@@ -116,6 +116,7 @@ class UploadManager {
  private:
   using ActivePtr = std::shared_ptr<Active>;
   absl::StatusOr<ActivePtr> Find(const std::string& upload_id);
+  std::vector<ActivePtr> All();
   v1::Upload Describe(const storage::v1::UploadRecord& record) const;
   uint64_t CommittedBytes(const storage::v1::UploadRecord& record) const;
   absl::Status CheckQuota(uint64_t size_bytes);
@@ -130,6 +131,7 @@ class UploadManager {
   const Checker checker_;
 
   absl::Mutex begin_mutex_;  // one Begin at a time: quota, one upload a file
+  // Taken after an Active's own, never before.
   absl::Mutex mutex_;
   absl::flat_hash_map<std::string, ActivePtr> active_ ABSL_GUARDED_BY(mutex_);
 };

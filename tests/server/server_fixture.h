@@ -83,9 +83,8 @@ class ServerTest : public ::testing::Test {
     auto server = ServerCore::Start(options_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
-    channel_ = grpc::CreateChannel(
-        absl::StrCat("127.0.0.1:", server_->port()),
-        grpc::InsecureChannelCredentials());
+    channel_ = grpc::CreateChannel(absl::StrCat("127.0.0.1:", server_->port()),
+                                   grpc::InsecureChannelCredentials());
     programs_ = v1::ProgramService::NewStub(channel_);
     architectures_ = v1::ArchitectureService::NewStub(channel_);
     models_ = v1::ModelService::NewStub(channel_);
