@@ -14,6 +14,10 @@ endif()
 # The preset names a list with ';' or ','; the compiler wants commas.
 string(REPLACE ";" "," PERFVEC_SANITIZE_LIST "${PERFVEC_SANITIZE}")
 
+if(PERFVEC_SANITIZE STREQUAL "thread")
+  include(PerfvecTsan)
+endif()
+
 function(perfvec_configure_target target)
   target_include_directories(${target} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
@@ -23,6 +27,10 @@ function(perfvec_configure_target target)
       -fsanitize=${PERFVEC_SANITIZE_LIST} -fno-omit-frame-pointer -g1)
     target_link_options(${target} PUBLIC
       -fsanitize=${PERFVEC_SANITIZE_LIST})
+  endif()
+  if(PERFVEC_SANITIZE STREQUAL "thread")
+    target_link_libraries(${target} PUBLIC
+      $<BUILD_INTERFACE:perfvec_tsan_abseil>)
   endif()
 endfunction()
 
@@ -46,5 +54,7 @@ function(perfvec_test target)
     GTest::gtest_main)
   add_test(NAME ${target} COMMAND ${target})
   set_tests_properties(${target} PROPERTIES TIMEOUT 300
-    LABELS "${ARG_LABELS}")
+    LABELS "${ARG_LABELS}"
+    ENVIRONMENT
+      "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 endfunction()
