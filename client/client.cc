@@ -240,6 +240,17 @@ absl::StatusOr<api::ServerStatus> Client::GetServerStatus(CallOptions options) {
                       api::GetServerStatusRequest(), Repeat::kSafe);
 }
 
+absl::StatusOr<api::CreateBackupResponse> Client::CreateBackup(
+    const std::string& directory, CallOptions options) {
+  if (options.timeout <= absl::ZeroDuration()) {
+    options.timeout = state_->caller.options().stall_timeout;
+  }
+  api::CreateBackupRequest request;
+  request.set_directory(directory);
+  return PERFVEC_CALL(server, ServerService, CreateBackup, request,
+                      Repeat::kOnlyIfRefused);
+}
+
 #undef PERFVEC_CALL
 
 bool JobEnded(const api::Job& job) {

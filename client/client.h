@@ -178,6 +178,11 @@ class Client {
 
   // --- Server -------------------------------------------------------------
   absl::StatusOr<api::ServerStatus> GetServerStatus(CallOptions options = {});
+  // A verified copy of what the server holds, in a new directory on the
+  // server's machine, below its backup root. Bounded by stall_timeout unless
+  // options.timeout is set.
+  absl::StatusOr<api::CreateBackupResponse> CreateBackup(
+      const std::string& directory, CallOptions options = {});
 
  private:
   struct State;

@@ -72,12 +72,13 @@ class MatrixPrinter {
   void Row(const std::string& program, const double* time_ns) {
     std::vector<std::string> cells;
     for (size_t c = 0; c < columns_.size(); ++c) {
-      if (!json_ && !csv_) {
-        cells.push_back(FormatTimeNs(time_ns[c]));
-      } else if (json_ && !std::isfinite(time_ns[c])) {
-        cells.push_back("null");
-      } else {
+      // NaN: no valid time.
+      if (!std::isfinite(time_ns[c])) {
+        cells.push_back(json_ ? "null" : csv_ ? "" : "-");
+      } else if (json_ || csv_) {
         cells.push_back(Exact(time_ns[c]));
+      } else {
+        cells.push_back(FormatTimeNs(time_ns[c]));
       }
     }
     if (json_) {

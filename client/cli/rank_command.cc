@@ -73,6 +73,7 @@ void PrintTable(const api::RankRequest& request,
   excluded(answer.excluded_without_objective(), objective == api::OBJECTIVE_COST
                                                     ? "without a price"
                                                     : "without a power");
+  excluded(answer.excluded_out_of_range(), "without a valid time");
   std::cout << "\n";
   std::vector<Table::Column> columns = {
       {"RANK", Table::kRight},

@@ -1,4 +1,4 @@
-// perfvec server status
+// perfvec server status|backup
 #include <limits>
 
 #include "absl/strings/numbers.h"
@@ -60,6 +60,17 @@ absl::Status ShowStatus(Context& context, double wait_seconds) {
   return absl::OkStatus();
 }
 
+absl::Status Backup(Context& context, const std::string& directory) {
+  auto client = context.Connect();
+  if (!client.ok()) return client.status();
+  auto backup = (*client)->CreateBackup(directory);
+  if (!backup.ok()) return backup.status();
+  if (context.json) return PrintJson(std::cout, *backup);
+  std::cout << Printable(backup->directory()) << ": " << backup->files()
+            << " files, " << FormatBytes(backup->size_bytes()) << "\n";
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void AddServerCommands(CLI::App& app, Context& context) {
@@ -77,6 +88,20 @@ void AddServerCommands(CLI::App& app, Context& context) {
   SetAction(status, context, [&context, wait_seconds] {
     return ShowStatus(context, *wait_seconds);
   });
+
+  auto directory = std::make_shared<std::string>();
+  CLI::App* backup = AddCommand(
+      *group, "backup",
+      "Let the server write a verified copy of all it holds, while it serves, "
+      "into a new directory of its own machine",
+      {"perfvec server backup 2025-03-01"});
+  backup
+      ->add_option("directory", *directory,
+                   "A name, or a path, below the server's backup root")
+      ->type_name("NAME")
+      ->required();
+  SetAction(backup, context,
+            [&context, directory] { return Backup(context, *directory); });
 }
 
 }  // namespace perfvec::client::cli
