@@ -8,6 +8,13 @@
 #include "client/cli/units.h"
 
 namespace perfvec::client::cli {
+namespace {
+
+constexpr char kGlobalOptions[] =
+    "Global options: --server, --timeout, --json, --config; see perfvec "
+    "--help.";
+
+}  // namespace
 
 absl::StatusOr<Client*> Context::Connect() {
   if (client_) return client_.get();
@@ -26,10 +33,8 @@ CLI::App* AddCommand(CLI::App& parent, const std::string& name,
                      const std::string& description,
                      const std::vector<std::string>& examples) {
   CLI::App* command = parent.add_subcommand(name, description);
-  command->footer(
-      absl::StrCat("Examples:\n  ", absl::StrJoin(examples, "\n  "),
-                   "\n\nGlobal options: --server, --timeout, --json, --config; "
-                   "see perfvec --help."));
+  command->footer(absl::StrCat("Examples:\n  ", absl::StrJoin(examples, "\n  "),
+                               "\n\n", kGlobalOptions));
   return command;
 }
 
@@ -37,6 +42,7 @@ CLI::App* AddGroup(CLI::App& parent, const std::string& name,
                    const std::string& description) {
   CLI::App* group = parent.add_subcommand(name, description);
   group->require_subcommand(1);
+  group->footer(kGlobalOptions);
   return group;
 }
 

@@ -64,6 +64,7 @@ std::string Synopsis(const CLI::App& app, const std::string& path) {
 std::string Options(const CLI::App& app) {
   std::string text;
   for (const CLI::Option* option : app.get_options()) {
+    if (option == app.get_help_ptr()) continue;
     absl::StrAppend(&text, ".TP\n.B ", Escape(OptionName(*option)), "\n",
                     Escape(option->get_description()),
                     option->get_required() ? " (required)" : "", "\n");
@@ -144,7 +145,9 @@ std::string Page(const CLI::App& root, const CLI::App& app) {
       ".SH NAME\n", Escape(title), " \\- ",
       Escape(absl::StripSuffix(app.get_description(), ".")), "\n",
       ".SH SYNOPSIS\n", Synopsis(app, path), ".SH DESCRIPTION\n",
-      Escape(app.get_description()), "\n", ".SH OPTIONS\n", Options(app));
+      Escape(app.get_description()), "\n");
+  const std::string options = Options(app);
+  if (!options.empty()) absl::StrAppend(&page, ".SH OPTIONS\n", options);
   const auto commands = app.get_subcommands(&Visible);
   if (!commands.empty()) absl::StrAppend(&page, ".SH COMMANDS\n");
   for (const CLI::App* command : commands) {

@@ -123,9 +123,8 @@ std::string ProgressLine(const std::string& label, uint64_t done,
                     std::string(cells - full, '.'), "]");
   }
   absl::StrAppend(&line, text);
-  if (width > 1 && static_cast<int>(line.size()) > width - 1) {
-    line.resize(width - 1);
-  }
+  const size_t limit = static_cast<size_t>(std::max(width - 1, 1));
+  if (line.size() > limit) line.resize(limit);
   return line;
 }
 
