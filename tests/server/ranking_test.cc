@@ -1,12 +1,16 @@
 #include "server/ranking.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 #include <iostream>
 #include <random>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/predictor/matrix.h"
 #include "tests/server/predictor_fixture.h"
 
 namespace perfvec::server {
@@ -325,6 +329,48 @@ TEST_F(RankingTest, TheBestOfAHundredThousand) {
     ASSERT_EQ(response_.items(i).time_ns(), all[i].first) << i;
     ASSERT_EQ(response_.items(i).name(), absl::StrCat(all[i].second, "@1"));
   }
+}
+
+// Rankings and matrices of one instant while architectures come and go; the
+// writer stays on the same panels as the readers.
+TEST_F(RankingTest, OneInstantWhileVectorsArrive) {
+  std::atomic<bool> stop{false};
+  std::atomic<int> done{0};
+  std::thread ranks([&] {
+    while (!stop.load()) {
+      const Snapshot snapshot = predictor_.snapshot();
+      v1::RankResponse response;
+      ASSERT_TRUE(Rank(
+                      snapshot, request_, [] { return false; }, &response)
+                      .ok());
+      // Versions of "mid" follow one another; one is always shown.
+      ASSERT_EQ(response.considered(), 4);
+      for (const auto& item : response.items()) ASSERT_GT(item.time_ns(), 0);
+      done.fetch_add(1);
+    }
+  });
+  std::thread matrices([&] {
+    while (!stop.load()) {
+      auto cursor = MatrixCursor::Start(predictor_.snapshot(), {});
+      ASSERT_TRUE(cursor.ok());
+      v1::PredictMatrixResponse message;
+      ASSERT_TRUE((*cursor)->Next(&message));
+      ASSERT_EQ(message.architectures_size(), 4);
+      ASSERT_TRUE((*cursor)->Next(&message));
+      for (double time_ns : message.time_ns()) ASSERT_GT(time_ns, 0);
+      done.fetch_add(1);
+    }
+  });
+  for (int version = 2; version < 1000 || done.load() < 200; ++version) {
+    ASSERT_TRUE(
+        predictor_
+            .AddArchitecture(ArchitectureMessage("mid", version, "id", version))
+            .ok());
+    if (version > 10) predictor_.RemoveArchitecture("mid", version - 10);
+  }
+  stop.store(true);
+  ranks.join();
+  matrices.join();
 }
 
 }  // namespace
