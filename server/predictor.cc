@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 
 namespace perfvec::server {
@@ -84,6 +85,20 @@ absl::Status Predictor::AddModel(const v1::Model& model) {
     books_.models.Add(model.name());
   }
   it->second.aliases = ToVector(model.aliases());
+  // An alias is one for all versions of a name, "default" one for all models:
+  // it has moved here from wherever it was.
+  for (auto& [id, other] : models_) {
+    if (id == model.model_id()) continue;
+    auto& aliases = other.aliases;
+    aliases.erase(std::remove_if(aliases.begin(), aliases.end(),
+                                 [&](const std::string& alias) {
+                                   return (alias == "default" ||
+                                           other.name == model.name()) &&
+                                          absl::c_linear_search(model.aliases(),
+                                                                alias);
+                                 }),
+                  aliases.end());
+  }
   PointModelRefs();
   Publish();
   return absl::OkStatus();

@@ -71,6 +71,20 @@ TEST_F(PredictorTest, ModelsAreFoundByEveryReference) {
   EXPECT_THAT(status.message(), HasSubstr("nearest: base"));
 }
 
+TEST_F(PredictorTest, TheDefaultAliasMovesBetweenModels) {
+  // Ids on either side of the first model's, so that order does not help.
+  for (const char* id : {"0000", "ffff"}) {
+    ASSERT_TRUE(predictor_.AddModel(ModelMessage(id, 1, id, true)).ok());
+    const auto model = predictor_.snapshot().FindModel("");
+    ASSERT_TRUE(model.ok());
+    EXPECT_EQ((*model)->model_id, id);
+  }
+  EXPECT_EQ(Predict("lbm", "a15", "base@default").code(),
+            absl::StatusCode::kNotFound);
+  predictor_.RemoveModel("ffff");
+  EXPECT_EQ(Predict("lbm", "a15").code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(PredictorTest, TheLatestVersionAnswersForTheName) {
   ASSERT_TRUE(predictor_.AddProgram(ProgramMessage("lbm", 2, {"best"})).ok());
   // Known, but without a vector: not silently version 1.
