@@ -160,6 +160,56 @@ TEST(StackDistanceTest, RandomLinesOverALargeFootprintAgreeWithAFenwickTree) {
   EXPECT_EQ(found, wanted);
 }
 
+TEST(RecencySlotsTest, CompactionCanDropTheOldest) {
+  // What keeps a stack at 1e8 lines, at a size that a test can have.
+  const uint64_t seed = 6;
+  SCOPED_TRACE(seed);
+  std::mt19937_64 random(seed);
+  RecencySlots slots;
+  std::vector<uint32_t> held;  // oldest first
+  for (int i = 0; i < 20'000; ++i) held.push_back(slots.Append());
+  for (int i = 0; i < 5000; ++i) {
+    const size_t k = random() % (held.size() - 1);
+    slots.Remove(held[k]);
+    held.erase(held.begin() + k);
+    held.push_back(slots.Append());
+  }
+  constexpr uint32_t kDropped = 1234;
+  held.erase(held.begin(), held.begin() + kDropped);
+  for (uint32_t& slot : held) slot = slots.SlotAfterCompaction(slot, kDropped);
+  slots.Compact(kDropped);
+  ASSERT_EQ(slots.live(), held.size());
+  EXPECT_EQ(slots.newest(), held.back());
+  for (size_t k = 0; k < held.size(); ++k) {
+    ASSERT_EQ(slots.Distance(held[k]), held.size() - k);
+  }
+}
+
+TEST(RecencySlotsTest, GrowingLeavesAllWhereTheyAre) {
+  RecencySlots slots;
+  std::vector<uint32_t> held;
+  for (int round = 0; round < 4; ++round) {
+    while (!slots.full()) held.push_back(slots.Append());
+    for (size_t k = 0; k < held.size(); k += 3) {
+      if (held[k] == 0 || held[k] == slots.newest()) continue;
+      slots.Remove(held[k]);
+      held[k] = 0;
+    }
+    ASSERT_TRUE(slots.GrowIfDense());
+    ASSERT_FALSE(slots.full());
+    uint32_t wanted = slots.live();
+    for (uint32_t slot : held) {
+      if (slot != 0) {
+        ASSERT_EQ(slots.Distance(slot), wanted--);
+      }
+    }
+  }
+  for (size_t k = 0; k + 1 < held.size(); ++k) {
+    if (held[k] != 0 && k % 8 != 0) slots.Remove(held[k]);
+  }
+  EXPECT_FALSE(slots.GrowIfDense()) << "few live slots are compacted instead";
+}
+
 TEST(StackDistanceTest, MemoryFollowsTheFootprintNotTheTrace) {
   for (uint64_t footprint : {100, 10'000, 100'000}) {
     std::mt19937_64 random(footprint);
