@@ -197,12 +197,6 @@ absl::StatusOr<Page<api::Job>> KvRegistry::ListJobs(
     const api::ListJobsRequest& request) {
   std::vector<int> states(request.states().begin(), request.states().end());
   std::sort(states.begin(), states.end());
-  const std::string listing =
-      absl::StrCat("jobs?program=", request.program(),
-                   "&states=", absl::StrJoin(states, ","));
-  PERFVEC_ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
-  PERFVEC_ASSIGN_OR_RETURN(std::string last_key,
-                           DecodePageToken(listing, request.page_token()));
   auto wanted = [&](const api::Job& job) {
     return states.empty() ||
            std::binary_search(states.begin(), states.end(), job.state());
@@ -211,39 +205,29 @@ absl::StatusOr<Page<api::Job>> KvRegistry::ListJobs(
       !states.empty() && std::all_of(states.begin(), states.end(), [](int s) {
         return IsUnfinished(static_cast<api::JobState>(s));
       });
+  PageQuery query;
+  query.listing = absl::StrCat("jobs?program=", request.program(),
+                               "&states=", absl::StrJoin(states, ","));
   // The narrowest of the tables that hold all that is wanted; newest first.
-  KeyRange range = PrefixRange(!request.program().empty()
-                                   ? ProgramJobPrefix(request.program())
-                               : only_unfinished ? UnfinishedJobTable()
-                                                 : JobTable());
-  if (!last_key.empty()) range.begin = last_key + std::string(1, '\0');
+  query.range = PrefixRange(!request.program().empty()
+                                ? ProgramJobPrefix(request.program())
+                            : only_unfinished ? UnfinishedJobTable()
+                                              : JobTable());
+  query.page_size = request.page_size();
+  query.page_token = request.page_token();
   std::unique_ptr<OrderedReader> view = View();
   Page<api::Job> page;
-  int scanned = 0;
-  bool more = false;
-  absl::Status failure;
-  auto add = [&](absl::string_view key) -> absl::Status {
+  auto add = [&](absl::string_view key,
+                 absl::string_view) -> absl::StatusOr<size_t> {
     PERFVEC_ASSIGN_OR_RETURN(uint64_t number, JobNumberOfKey(key));
     PERFVEC_ASSIGN_OR_RETURN(std::optional<api::Job> job,
                              FindJob(*view, number));
     if (!job) return CorruptRecord(key, "the job it names is missing");
-    if (wanted(*job)) page.items.push_back(*std::move(job));
-    return absl::OkStatus();
+    if (!wanted(*job)) return 0;
+    page.items.push_back(*std::move(job));
+    return page.items.back().ByteSizeLong();
   };
-  PERFVEC_RETURN_IF_ERROR(view->Scan(
-      range.begin, range.end, [&](absl::string_view key, absl::string_view) {
-        if (page.items.size() == static_cast<size_t>(page_size) ||
-            scanned == kMaxScannedKeysPerPage) {
-          more = true;
-          return false;
-        }
-        ++scanned;
-        failure = add(key);
-        last_key = std::string(key);
-        return failure.ok();
-      }));
-  PERFVEC_RETURN_IF_ERROR(failure);
-  if (more) page.next_page_token = EncodePageToken(listing, last_key);
+  PERFVEC_ASSIGN_OR_RETURN(page.next_page_token, ScanPage(*view, query, add));
   return page;
 }
 

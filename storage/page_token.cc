@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "storage/key_format.h"
+#include "storage/status_macros.h"
 
 namespace perfvec::storage {
 namespace {
@@ -47,6 +48,41 @@ absl::StatusOr<int> PageSize(int requested) {
   }
   if (requested == 0) return kDefaultPageSize;
   return requested < kMaxPageSize ? requested : kMaxPageSize;
+}
+
+absl::StatusOr<std::string> ScanPage(const OrderedReader& reader,
+                                     const PageQuery& query,
+                                     absl::FunctionRef<absl::StatusOr<size_t>(
+                                         absl::string_view, absl::string_view)>
+                                         add) {
+  PERFVEC_ASSIGN_OR_RETURN(const int page_size, PageSize(query.page_size));
+  PERFVEC_ASSIGN_OR_RETURN(std::string last_key,
+                           DecodePageToken(query.listing, query.page_token));
+  // A forged token leads nowhere but into its own listing.
+  std::string begin = query.range.begin;
+  if (last_key >= begin) begin = last_key + std::string(1, '\0');
+  int items = 0, scanned = 0;
+  size_t size_bytes = 0;
+  bool more = false;
+  absl::Status failure;
+  PERFVEC_RETURN_IF_ERROR(reader.Scan(
+      begin, query.range.end,
+      [&](absl::string_view key, absl::string_view value) {
+        if (items == page_size || scanned == kMaxScannedKeysPerPage ||
+            size_bytes >= kMaxPageBytes) {
+          more = true;  // there is a key after last_key
+          return false;
+        }
+        ++scanned;
+        last_key = std::string(key);
+        absl::StatusOr<size_t> added = add(key, value);
+        failure = added.status();
+        if (added.ok() && *added > 0) ++items;
+        size_bytes += added.value_or(0);
+        return failure.ok();
+      }));
+  PERFVEC_RETURN_IF_ERROR(failure);
+  return more ? EncodePageToken(query.listing, last_key) : std::string();
 }
 
 }  // namespace perfvec::storage

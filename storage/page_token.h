@@ -1,15 +1,20 @@
-// Opaque page tokens: the last key of the page before, bound to the listing it
-// came from. A token stays good whatever is inserted or deleted meanwhile.
+// Pages of a listing and their opaque tokens: the last key of the page before,
+// bound to the listing it came from. A token stays good whatever is inserted or
+// deleted meanwhile. Pure functions over a reader.
 //
-//   std::string token = EncodePageToken("programs?prefix=l", last_key);
-//   absl::StatusOr<std::string> key = DecodePageToken("programs?...", token);
+//   PERFVEC_ASSIGN_OR_RETURN(
+//       std::string next_page_token,
+//       ScanPage(view, {"programs?prefix=l", range, 100, token}, add));
 #ifndef PERFVEC_STORAGE_PAGE_TOKEN_H_
 #define PERFVEC_STORAGE_PAGE_TOKEN_H_
 
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "storage/key_format.h"
+#include "storage/ordered_store.h"
 
 namespace perfvec::storage {
 
@@ -18,6 +23,23 @@ inline constexpr int kMaxPageSize = 1000;
 // A page ends after this many keys looked at, full or not, so that a rare tag
 // does not make one call read the whole registry.
 inline constexpr int kMaxScannedKeysPerPage = 20000;
+// Or after this many bytes of records: an answer must fit a gRPC message.
+inline constexpr size_t kMaxPageBytes = 2 << 20;
+
+struct PageQuery {
+  std::string listing;  // what is listed, with all its filters
+  KeyRange range;
+  int page_size = 0;  // as asked for
+  std::string page_token;
+};
+// Calls `add` with the keys of the page's part of the range; it returns how
+// many bytes it added to the page, 0 for what the filters leave out. Returns
+// the next page's token, "" after the last page.
+absl::StatusOr<std::string> ScanPage(
+    const OrderedReader& reader, const PageQuery& query,
+    absl::FunctionRef<absl::StatusOr<size_t>(absl::string_view key,
+                                             absl::string_view value)>
+        add);
 
 // `listing` names what is listed with all its filters.
 std::string EncodePageToken(absl::string_view listing,

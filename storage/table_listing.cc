@@ -35,21 +35,16 @@ absl::StatusOr<ListedRecords> ListRecords(
     absl::FunctionRef<absl::StatusOr<bool>(absl::string_view, absl::string_view,
                                            const perfvec::v1::PageRequest&)>
         accept) {
-  const std::string listing = ListingName(kind, request);
-  PERFVEC_ASSIGN_OR_RETURN(int page_size, PageSize(request.page_size()));
-  PERFVEC_ASSIGN_OR_RETURN(std::string last_key,
-                           DecodePageToken(listing, request.page_token()));
-  KeyRange range = PrefixRange(request.all_versions()
-                                   ? RecordTable(kind, request.name_prefix())
-                                   : LatestTable(kind, request.name_prefix()));
-  if (!last_key.empty()) range.begin = last_key + std::string(1, '\0');
-
+  PageQuery query;
+  query.listing = ListingName(kind, request);
+  query.range = PrefixRange(request.all_versions()
+                                ? RecordTable(kind, request.name_prefix())
+                                : LatestTable(kind, request.name_prefix()));
+  query.page_size = request.page_size();
+  query.page_token = request.page_token();
   ListedRecords page;
-  int scanned = 0;
-  bool more = false;
-  absl::Status failure;
   auto add = [&](absl::string_view key,
-                 absl::string_view value) -> absl::Status {
+                 absl::string_view value) -> absl::StatusOr<size_t> {
     std::string record_key(key);
     std::string record(value);
     if (!request.all_versions()) {
@@ -69,25 +64,12 @@ absl::StatusOr<ListedRecords> ListRecords(
     if (!request.tags().empty()) {
       PERFVEC_ASSIGN_OR_RETURN(accepted, accept(record_key, record, request));
     }
-    if (accepted)
-      page.records.emplace_back(std::move(record_key), std::move(record));
-    return absl::OkStatus();
+    if (!accepted) return 0;
+    const size_t size_bytes = record_key.size() + record.size();
+    page.records.emplace_back(std::move(record_key), std::move(record));
+    return size_bytes;
   };
-  PERFVEC_RETURN_IF_ERROR(
-      reader.Scan(range.begin, range.end,
-                  [&](absl::string_view key, absl::string_view value) {
-                    if (page.records.size() == static_cast<size_t>(page_size) ||
-                        scanned == kMaxScannedKeysPerPage) {
-                      more = true;  // there is a key after last_key
-                      return false;
-                    }
-                    ++scanned;
-                    failure = add(key, value);
-                    last_key = std::string(key);
-                    return failure.ok();
-                  }));
-  PERFVEC_RETURN_IF_ERROR(failure);
-  if (more) page.next_page_token = EncodePageToken(listing, last_key);
+  PERFVEC_ASSIGN_OR_RETURN(page.next_page_token, ScanPage(reader, query, add));
   return page;
 }
 

@@ -211,6 +211,34 @@ TEST_P(NamesTest, PageTokensHoldUnderInsertsAndAreChecked) {
              registry_->ListPrograms(request));
 }
 
+TEST_P(NamesTest, PageOfLargeRecordsFitsAMessage) {
+  api::MetadataUpdate large;
+  for (int i = 0; i < 64; ++i)
+    (*large.mutable_set_tags())[absl::StrCat("t", i)] = std::string(1024, 'x');
+  constexpr int kPrograms = 70;
+  for (int i = 0; i < kPrograms; ++i) {
+    const std::string name = absl::StrCat("p", i);
+    Create(name, "trace-a");
+    ASSERT_TRUE(registry_->UpdateProgram(name, large).ok());
+  }
+  api::PageRequest request;
+  request.set_page_size(1000);
+  size_t listed = 0, pages = 0;
+  do {
+    auto page = registry_->ListPrograms(request);
+    ASSERT_TRUE(page.ok()) << page.status();
+    size_t size_bytes = 0;
+    for (const api::Program& program : page->items)
+      size_bytes += program.ByteSizeLong();
+    EXPECT_LT(size_bytes, 3 << 20);
+    listed += page->items.size();
+    ++pages;
+    request.set_page_token(page->next_page_token);
+  } while (!request.page_token().empty());
+  EXPECT_EQ(listed, kPrograms);
+  EXPECT_GT(pages, 1);
+}
+
 TEST_P(NamesTest, ListsByTags) {
   for (int i = 0; i < 6; ++i) {
     api::Program draft = MakeProgram(absl::StrCat("p", i), "trace-a");
