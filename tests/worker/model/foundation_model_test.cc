@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <utility>
@@ -171,6 +172,24 @@ TEST(FoundationModelTest, LoadSaysWhichFile) {
   ASSERT_TRUE(WriteFileAtomically(dir + "/model.safetensors", weights).ok());
   EXPECT_THAT(std::string(FoundationModel::Load(dir).status().message()),
               HasSubstr(dir + "/model.safetensors: "));
+}
+
+// Every model in deploy/models is whole and can be run by this build.
+TEST(FoundationModelTest, BundledModelsLoad) {
+  const std::filesystem::path models =
+      std::filesystem::path(PERFVEC_SOURCE_DIR) / "deploy/models";
+  if (!std::filesystem::exists(models)) GTEST_SKIP() << "no " << models;
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(models)) {
+    if (!entry.is_directory()) continue;
+    absl::StatusOr<FoundationModel> model =
+        FoundationModel::Load(entry.path().string());
+    ASSERT_TRUE(model.ok()) << model.status();
+    EXPECT_FALSE(model->manifest().license.empty());
+    EXPECT_FALSE(model->manifest().architectures.empty());
+    ++count;
+  }
+  EXPECT_GT(count, 0);
 }
 
 }  // namespace

@@ -215,11 +215,12 @@ TEST(StreamRepresenterErrorsTest, ProgressIsReportedAndCanStop) {
     return seen.size() == 3 ? absl::CancelledError("stop") : absl::OkStatus();
   };
   auto stream = StreamRepresenter::Create(back_end.get(), {}, options);
-  const std::vector<float> features = RandomFeatures(96 * 16 * 4, kSeed);
+  const int64_t batch = 16 * back_end->PreferredLanes();
+  const std::vector<float> features = RandomFeatures(4 * batch, kSeed);
   const absl::Status s =
       stream->Feed(features.data(), features.size() / kRawFeatures);
   EXPECT_EQ(s.code(), absl::StatusCode::kCancelled);
-  EXPECT_THAT(seen, ::testing::ElementsAre(96 * 16, 2 * 96 * 16, 3 * 96 * 16));
+  EXPECT_THAT(seen, ::testing::ElementsAre(batch, 2 * batch, 3 * batch));
 }
 
 int64_t ResidentBytes() {

@@ -61,7 +61,7 @@ ProgramVectorAccumulator Represent(Representer* back_end,
 // The two back ends against each other, at the shape of the real model.
 TEST(TorchRepresenterTest, AgreesWithTheCpuKernel) {
   for (bool bias : {true, false}) {
-    auto model = Model(Mode::kStream, 2, 256, bias);
+    auto model = Model(Mode::kStream, 2, bias ? 256 : 64, bias);
     auto torch = MakeTorchRepresenter(model, {"cpu", 4});
     auto cpu = MakeCpuRepresenter(model, {});
     ASSERT_TRUE(torch.ok()) << torch.status();
