@@ -39,11 +39,12 @@ absl::Status TraceReader::Read(size_t size, absl::string_view what) {
     const size_t step = std::min(size, kReadStepBytes);
     buffer_.resize(begin + step);
     absl::StatusOr<size_t> n = source_->Read(&buffer_[begin], step);
+    buffer_.resize(begin + (n.ok() ? *n : 0));
     if (!n.ok()) return n.status();
-    buffer_.resize(begin + *n);
     position_ += *n;
     size -= *n;
     if (*n == 0) {
+      source_ended_ = true;
       return absl::DataLossError(absl::StrCat("cut at byte ", position_,
                                               ", inside ", what, ", with ",
                                               size, " more bytes to come"));
@@ -55,9 +56,11 @@ absl::Status TraceReader::Read(size_t size, absl::string_view what) {
 absl::Status TraceReader::ReadHeader() {
   absl::Status status = Read(kPreambleBytes, "the header");
   if (!status.ok()) {
-    // Something short is no trace rather than a cut one.
-    return buffer_.compare(0, 8, kMagic, std::min<size_t>(8, buffer_.size())) ==
-                   0
+    // Something short is no trace rather than a cut one; a source that failed
+    // says so itself.
+    return !source_ended_ ||
+                   buffer_.compare(0, 8, kMagic,
+                                   std::min<size_t>(8, buffer_.size())) == 0
                ? status
                : ParsePreamble(buffer_ + std::string(kPreambleBytes, '\0'),
                                nullptr);

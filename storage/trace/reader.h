@@ -70,6 +70,7 @@ class TraceReader {
   std::string buffer_;
   ChunkHeader chunk_header_;
   ChunkDecoder decoder_;
+  bool source_ended_ = false;
   bool finished_ = false;
   absl::Status error_;
 };
