@@ -88,6 +88,10 @@ absl::Status Agent::Run() {
       runner_.CloseTrace();
       continue;
     }
+    if (stop_.raised()) {
+      Fail(**lease, stop_.reason(), /*permanent=*/false, /*released=*/true);
+      break;
+    }
     if (RunShard(**lease)) {
       trouble.Reset();
     } else {
@@ -103,12 +107,15 @@ absl::StatusOr<std::optional<v1::Lease>> Agent::NextLease() {
   request.set_worker_id(options_.worker_id);
   request.mutable_wait()->set_seconds(
       absl::ToInt64Seconds(options_.lease_wait));
+  // Never cancelled: a lease granted in that moment would be held by nobody
+  // until it runs out. So the wait is short.
+  Interrupt none;
   runner_.SuggestNext(&request);
   absl::Time last_log = absl::InfinitePast();
   v1::LeaseShardResponse response;
   const absl::Status status =
       server_.Retry(&stop_, absl::InfiniteDuration(), [&] {
-        auto answer = server_.LeaseShard(request, &stop_);
+        auto answer = server_.LeaseShard(request, &none);
         if (answer.ok()) {
           response = *std::move(answer);
           return absl::OkStatus();
@@ -123,7 +130,7 @@ absl::StatusOr<std::optional<v1::Lease>> Agent::NextLease() {
         }
         return absl::UnavailableError(answer.status().message());
       });
-  if (stop_.raised() && !status.ok()) return std::nullopt;
+  if (stop_.raised() && !status.ok()) return std::nullopt;  // no answer
   if (!status.ok()) {
     return absl::Status(status.code(),
                         absl::StrCat("the server at ", options_.server.address,

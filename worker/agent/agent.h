@@ -41,8 +41,9 @@ struct AgentOptions {
   ModelStoreOptions models;
   compute::BackEndOptions back_end;
   std::string worker_id;
-  // How long the server may keep a request for work waiting.
-  absl::Duration lease_wait = absl::Seconds(20);
+  // How long the server may keep a request for work waiting; an idle worker
+  // takes so long to stop.
+  absl::Duration lease_wait = absl::Seconds(2);
 };
 
 class Agent {

@@ -61,7 +61,7 @@ absl::StatusOr<v1::LeaseShardResponse> ServerConnection::LeaseShard(
   const absl::Duration wait = absl::Seconds(request.wait().seconds()) +
                               absl::Nanoseconds(request.wait().nanos());
   return Call(worker_.get(), &v1::WorkerService::Stub::LeaseShard, request,
-              wait + options_.call_timeout, interrupt);
+              wait + options_.lease_timeout, interrupt);
 }
 
 absl::StatusOr<v1::RenewLeaseResponse> ServerConnection::RenewLease(

@@ -31,8 +31,9 @@ namespace api = ::perfvec::v1;         // the public messages
 
 struct ServerConnectionOptions {
   std::string address = "127.0.0.1:7450";
-  // For an answer to a unary call, beside what the call itself may wait.
+  // For an answer to a unary call, and to one for a lease beside the wait.
   absl::Duration call_timeout = absl::Seconds(15);
+  absl::Duration lease_timeout = absl::Seconds(5);
   // A stream is opened anew at its offset after this long: the bound on how
   // long a server that vanished without a word goes unnoticed.
   absl::Duration stream_timeout = absl::Seconds(60);

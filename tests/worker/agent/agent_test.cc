@@ -290,6 +290,24 @@ TEST_F(AgentTest, StopFinishesTheShardInHand) {
   EXPECT_EQ(leases_.size(), 1);
 }
 
+TEST_F(AgentTest, ALeaseGrantedWhileStoppingIsGivenBack) {
+  absl::Notification asked, go;
+  server_.lease_shard = [&](grpc::ServerContext*, const auto&, auto* response) {
+    asked.Notify();
+    go.WaitForNotification();
+    *response->mutable_lease() = MakeLease(0);
+    return grpc::Status::OK;
+  };
+  Start();
+  ASSERT_TRUE(asked.WaitForNotificationWithTimeout(kSoon));
+  agent_->Abandon();
+  go.Notify();
+  EXPECT_TRUE(Join().ok());
+  ASSERT_EQ(failed_.size(), 1);
+  EXPECT_TRUE(failed_[0].released());
+  EXPECT_TRUE(completed_.empty());
+}
+
 TEST_F(AgentTest, AServerThatRefusesWorkersEndsTheRun) {
   server_.lease_shard = [](grpc::ServerContext*, const auto&, auto*) {
     return grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no workers here");

@@ -11,9 +11,8 @@
 #include "gtest/gtest.h"
 #include "tests/storage/trace/test_traces.h"
 #include "tests/worker/model/random_model.h"
-#include "worker/features/feature_extractor.h"
 #include "worker/represent/cpu_representer.h"
-#include "worker/represent/stream_representer.h"
+#include "worker/represent/represent_trace.h"
 
 namespace perfvec::worker {
 
@@ -42,18 +41,8 @@ inline compute::ProgramVectorAccumulator RepresentWhole(
     std::shared_ptr<const compute::FoundationModel> model) {
   auto back_end = compute::MakeCpuRepresenter(std::move(model), {});
   EXPECT_TRUE(back_end.ok()) << back_end.status();
-  auto whole = compute::StreamRepresenter::Create(back_end->get(), {}, {});
-  EXPECT_TRUE(whole.ok()) << whole.status();
-  std::vector<trace::TraceChunk> chunks;
-  EXPECT_TRUE(trace::ReadTrace(pvt, &chunks).ok());
-  compute::FeatureExtractor extractor;
-  for (const trace::TraceChunk& chunk : chunks) {
-    std::vector<float> features(chunk.block.size() * compute::kFeatureCount);
-    EXPECT_TRUE(extractor.Extract(chunk.block, features.data()).ok());
-    absl::Status fed = whole->Feed(features.data(), chunk.block.size());
-    EXPECT_TRUE(fed.ok()) << fed;
-  }
-  auto sum = whole->Finish();
+  auto sum = compute::RepresentTrace(std::make_unique<trace::StringSource>(pvt),
+                                     back_end->get(), {});
   EXPECT_TRUE(sum.ok()) << sum.status();
   return *std::move(sum);
 }

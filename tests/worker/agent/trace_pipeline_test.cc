@@ -110,5 +110,37 @@ TEST_F(TracePipelineTest, ADamagedTraceIsTheReadersWord) {
   EXPECT_THAT(sum.status().message(), HasSubstr("t.pvt"));
 }
 
+// Fails with `status` after `good_bytes`.
+class FailingSource : public trace::StringSource {
+ public:
+  FailingSource(const std::string& bytes, size_t good_bytes,
+                absl::Status status)
+      : StringSource(bytes.substr(0, good_bytes), "t.pvt"),
+        status_(std::move(status)) {}
+  absl::StatusOr<size_t> Read(char* out, size_t size) override {
+    absl::StatusOr<size_t> n = StringSource::Read(out, size);
+    if (n.ok() && *n == 0) return status_;
+    return n;
+  }
+
+ private:
+  const absl::Status status_;
+};
+
+TEST_F(TracePipelineTest, ASourcesOwnErrorComesThroughWithItsCode) {
+  for (size_t good_bytes :
+       {size_t{0}, size_t{5}, size_t{30}, pvt_.size() / 2}) {
+    auto pipeline = TracePipeline::Open(
+        std::make_unique<FailingSource>(pvt_, good_bytes,
+                                        absl::UnavailableError("gone")),
+        back_end_.get());
+    const absl::Status status =
+        pipeline.ok() ? (*pipeline)->Represent(0, kInstructions, GoOn).status()
+                      : pipeline.status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_THAT(status.message(), HasSubstr("gone"));
+  }
+}
+
 }  // namespace
 }  // namespace perfvec::worker
