@@ -34,7 +34,8 @@ std::string Cut(const std::string& text, size_t width) {
 
 void AppendLine(const std::vector<std::string>& cells,
                 const std::vector<size_t>& widths,
-                const std::vector<Table::Column>& columns, std::string* out) {
+                const std::vector<Table::Column>& columns, size_t max_width,
+                std::string* out) {
   std::string line;
   for (size_t c = 0; c < columns.size(); ++c) {
     const std::string cell = Cut(cells[c], std::max<size_t>(widths[c], 3));
@@ -45,6 +46,7 @@ void AppendLine(const std::vector<std::string>& cells,
                     cell, columns[c].kind == Table::kRight ? "" : padding);
   }
   line.erase(line.find_last_not_of(' ') + 1);
+  if (max_width > 0) line = Cut(line, std::max<size_t>(max_width, 3));
   absl::StrAppend(out, line, "\n");
 }
 
@@ -80,7 +82,8 @@ std::vector<size_t> Table::Widths() const {
   std::vector<size_t> widths = widest_;
   size_t total = kGap * (columns_.size() - 1);
   for (size_t width : widths) total += width;
-  for (size_t c = 0; max_width_ > 0 && c < columns_.size(); ++c) {
+  // The last columns give way first: the first is the name.
+  for (size_t c = columns_.size(); max_width_ > 0 && c-- > 0;) {
     if (columns_[c].kind != kElastic || total <= max_width_) continue;
     const size_t least = std::min(widths[c], kMinElastic);
     const size_t saved = std::min(widths[c] - least, total - max_width_);
@@ -96,10 +99,12 @@ std::string Table::Render() {
   if (!titled_) {
     std::vector<std::string> titles;
     for (const Column& column : columns_) titles.push_back(column.title);
-    AppendLine(titles, widths, columns_, &out);
+    AppendLine(titles, widths, columns_, max_width_, &out);
     titled_ = true;
   }
-  for (const auto& row : rows_) AppendLine(row, widths, columns_, &out);
+  for (const auto& row : rows_) {
+    AppendLine(row, widths, columns_, max_width_, &out);
+  }
   rows_.clear();
   return out;
 }

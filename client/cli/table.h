@@ -1,6 +1,6 @@
 // Aligned columns for people. On a terminal a table is as wide as the terminal
-// at most: the elastic column is cut, and marked with "...". Elsewhere nothing
-// is cut, so that a pipe sees whole names.
+// at most: elastic columns are cut, and marked with "...", then the lines.
+// Elsewhere nothing is cut, so that a pipe sees whole names.
 //
 // One thread.
 //

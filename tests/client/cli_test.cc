@@ -516,6 +516,28 @@ TEST_F(CliTest, WaitsForAServer) {
   Fail(9, {"--server", "127.0.0.1:1", "server", "status", "--wait", "0.3"});
 }
 
+TEST_F(CliTest, ATerminalHasProgressAndTablesThatFit) {
+  auto in_terminal = [](const std::string& command) {
+    testing::ProcessOptions options;
+    options.argv = {"script", "-qec",
+                    absl::StrCat("stty cols 50; ", BinaryPath("client/perfvec"),
+                                 " ", command),
+                    "/dev/null"};
+    options.environment = {{"PERFVEC_SERVER", Address()}};
+    auto result = testing::RunCommand(options, kLong);
+    return result.ok() ? result->out : "";
+  };
+  const std::string checked = in_terminal("trace check " + Path("lcs.pvt"));
+  if (checked.empty()) GTEST_SKIP() << "no script(1) here";
+  EXPECT_THAT(checked, ContainsRegex("\r\x1b\\[Kcheck .*%"));
+  const std::string listed = in_terminal("arch list");
+  EXPECT_THAT(listed, HasSubstr("little"));
+  for (const std::string& line :
+       Arguments(absl::StrSplit(listed, absl::ByAnyChar("\r\n")))) {
+    EXPECT_LE(line.size(), 50) << line;
+  }
+}
+
 TEST_F(CliTest, ACutUploadIsResumed) {
   CuttingProxy proxy(std::stoi(port_));
   proxy.CutAfter(5 << 20, 6 << 20);

@@ -28,6 +28,14 @@ TEST(TableTest, ElasticColumnsGiveWayOnATerminal) {
             "an_extraordina...  7\n");
 }
 
+TEST(TableTest, NoLineIsWiderThanTheTerminal) {
+  Table table({{"NAME", Table::kElastic}, {"A LONG TITLE"}, {"CREATED"}}, 24);
+  table.Add({"name_of_something", "x", "2025-01-01 10:00"});
+  EXPECT_EQ(table.Render(),
+            "NAME          A LONG ...\n"
+            "name_of_s...  x      ...\n");
+}
+
 TEST(TableTest, PagesKeepTheirWidthsAndOneTitle) {
   Table table({{"NAME"}, {"N", Table::kRight}}, 0);
   table.Add({"abcdef", "1"});
