@@ -127,7 +127,7 @@ TEST(TorchRepresenterTest, SplitsGiveTheSameBitsOnOneMachine) {
     auto model = Model(mode, 2, 16);
     auto back_end = MakeTorchRepresenter(model, {"cpu", 16});
     const std::vector<float> features =
-        RandomFeatures(mode == Mode::kStream ? 20000 : 2500, kSeed);
+        RandomFeatures(mode == Mode::kStream ? 9000 : 1500, kSeed);
     ProgramVectorAccumulator sum =
         Represent(back_end->get(), features, {0, 1024});
     const auto rest = Represent(back_end->get(), features, {1024, kEndOfTrace});
