@@ -39,7 +39,6 @@ absl::Status List(Context& context, const ListOptions& options) {
   return PrintList(
       context, options, "architectures",
       {{"NAME", Table::kElastic},
-       {"VERSION", Table::kRight},
        {"PRICE/H", Table::kRight},
        {"WATTS", Table::kRight},
        {"ATTRIBUTES", Table::kRight},
@@ -51,8 +50,7 @@ absl::Status List(Context& context, const ListOptions& options) {
       },
       [](const auto& answer) { return answer.architectures(); },
       [](const api::Architecture& architecture) -> std::vector<std::string> {
-        return {architecture.name(),
-                absl::StrCat(architecture.version()),
+        return {absl::StrCat(architecture.name(), "@", architecture.version()),
                 architecture.has_price_per_hour()
                     ? FormatNumber(architecture.price_per_hour())
                     : "-",

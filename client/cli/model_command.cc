@@ -20,7 +20,6 @@ absl::Status List(Context& context, const ListOptions& options) {
   return PrintList(
       context, options, "models",
       {{"NAME", Table::kElastic},
-       {"VERSION", Table::kRight},
        {"MODEL ID"},
        {"WIDTH", Table::kRight},
        {"SIZE", Table::kRight},
@@ -30,8 +29,7 @@ absl::Status List(Context& context, const ListOptions& options) {
       [&](const api::PageRequest& page) { return (*client)->ListModels(page); },
       [](const auto& answer) { return answer.models(); },
       [](const api::Model& model) -> std::vector<std::string> {
-        return {model.name(),
-                absl::StrCat(model.version()),
+        return {absl::StrCat(model.name(), "@", model.version()),
                 ShortId(model.model_id()),
                 absl::StrCat(model.width()),
                 FormatBytes(model.weights_size_bytes()),

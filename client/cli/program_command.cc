@@ -22,7 +22,6 @@ absl::Status List(Context& context, const ListOptions& options) {
   return PrintList(
       context, options, "programs",
       {{"NAME", Table::kElastic},
-       {"VERSION", Table::kRight},
        {"INSTRUCTIONS", Table::kRight},
        {"ISA"},
        {"VECTORS", Table::kElastic},
@@ -34,8 +33,7 @@ absl::Status List(Context& context, const ListOptions& options) {
       },
       [](const auto& answer) { return answer.programs(); },
       [](const api::Program& program) -> std::vector<std::string> {
-        return {program.name(),
-                absl::StrCat(program.version()),
+        return {absl::StrCat(program.name(), "@", program.version()),
                 FormatCount(program.instructions()),
                 program.isa(),
                 Models(program),

@@ -273,6 +273,22 @@ TEST_F(CliTest, EachClassOfFailureHasItsCode) {
   close(silent);
 }
 
+TEST_F(CliTest, AFullServerIsEight) {
+  auto server =
+      Process::Start({{BinaryPath("server/perfvec-server"), "--data-dir",
+                       Path("full"), "--listen", "127.0.0.1:0",
+                       "--metrics-listen", "", "--max-stored-bytes", "1000"}});
+  ASSERT_TRUE(server.ok()) << server.status();
+  auto port = (*server)->WaitFor("listening on [0-9.]+:([0-9]+)", kLong);
+  ASSERT_TRUE(port.ok()) << port.status();
+  const std::string address = "127.0.0.1:" + *port;
+  EXPECT_THAT(Fail(8, {"upload", Path("lcs.pvt"), "--program", "x", "--server",
+                       address, "--timeout", "1s"}),
+              HasSubstr("max-stored-bytes"));
+  // And one without a model has no default.
+  Fail(3, {"model", "get", "any", "--server", address});
+}
+
 TEST_F(CliTest, TraceCheckNamesWhereADamagedFileIsDamaged) {
   const CommandResult good = Run({"trace", "check", Path("lcs.pvt")});
   EXPECT_EQ(good.exit_code, 0) << good.err;
@@ -351,7 +367,7 @@ TEST_F(CliTest, ProgramsFromUploadToDelete) {
   EXPECT_EQ(list["programs"][0]["name"], "doomed");
   EXPECT_EQ(RunJson({"program", "list", "--limit", "1"})["programs"].size(), 1);
   EXPECT_THAT(Run({"program", "list"}).out,
-              ContainsRegex("NAME +VERSION +INSTRUCTIONS"));
+              ContainsRegex("NAME +INSTRUCTIONS +ISA"));
 
   const json updated =
       RunJson({"program", "update", "doomed@gold", "--tag", "owner=ann",
