@@ -112,6 +112,7 @@ absl::StatusOr<api::Trace> Client::UploadTrace(const std::string& path,
 
   Backoff backoff = caller.NewBackoff(absl::InfiniteFuture());
   uint64_t committed_before = 0;
+  absl::Time finish_by = absl::InfiniteFuture();  // once it was tried
   while (true) {
     auto upload =
         caller.Unary(*state_->traces, &api::TraceService::Stub::BeginUpload,
@@ -126,8 +127,8 @@ absl::StatusOr<api::Trace> Client::UploadTrace(const std::string& path,
     }
     if (upload->committed_size_bytes() > committed_before) {
       backoff.Progressed();
-      committed_before = upload->committed_size_bytes();
     }
+    committed_before = upload->committed_size_bytes();  // less: it expired
 
     Attempt attempt;
     if (upload->committed_size_bytes() < size_bytes) {
@@ -156,6 +157,11 @@ absl::StatusOr<api::Trace> Client::UploadTrace(const std::string& path,
       if (attempt.status.ok()) return trace;
       // Damage that shows only in the whole is in the file.
       if (absl::IsDataLoss(attempt.status)) return attempt.status;
+      // The server is there and asks for patience: another client's call
+      // finishes the same upload, which takes as long as reading the file.
+      finish_by =
+          std::min(finish_by, absl::Now() + caller.options().stall_timeout);
+      if (attempt.retry_after && absl::Now() < finish_by) backoff.Progressed();
     }
     if (!WorthResuming(attempt)) return attempt.status;
     auto pause = backoff.NextPause(attempt.retry_after, absl::Now());
