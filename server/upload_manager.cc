@@ -335,15 +335,16 @@ UploadManager::Writer::Writer(UploadManager* manager, ActivePtr active,
     : manager_(manager),
       active_(std::move(active)),
       size_bytes_(size_bytes),
-      received_(offset),
-      first_staged_((offset + manager->options_.piece_bytes - 1) /
-                    manager->options_.piece_bytes),
-      commit_pieces_(std::max<size_t>(manager->options_.commit_pieces,
-                                      first_staged_ / 64)) {
+      received_(offset) {
+  staged_.first = (offset + manager->options_.piece_bytes - 1) /
+                  manager->options_.piece_bytes;
+  commit_pieces_ =
+      std::max<size_t>(manager->options_.commit_pieces, staged_.first / 64);
   manager_->metrics_->uploads_active().Increment();
 }
 
 UploadManager::Writer::~Writer() {
+  AwaitCommit().IgnoreError();  // nobody is left to be told
   manager_->metrics_->uploads_active().Decrement();
   absl::MutexLock lock(&active_->mutex);
   --active_->writers;
@@ -375,27 +376,43 @@ absl::Status UploadManager::Writer::Append(absl::string_view bytes) {
 absl::Status UploadManager::Writer::StageBuffer() {
   PERFVEC_ASSIGN_OR_RETURN(storage::StagedChunk chunk,
                            manager_->chunks_->Stage(buffer_));
-  staged_.push_back(std::move(chunk));
+  staged_.chunks.push_back(std::move(chunk));
   manager_->metrics_->upload_bytes().Increment(buffer_.size());
   buffer_.clear();
-  if (staged_.size() < commit_pieces_) return absl::OkStatus();
-  return Commit();
+  if (staged_.chunks.size() < commit_pieces_) return absl::OkStatus();
+  return StartCommit();
 }
 
-absl::Status UploadManager::Writer::Commit() {
-  if (staged_.empty()) return absl::OkStatus();
-  absl::Status synced = manager_->chunks_->Commit(absl::MakeSpan(staged_));
-  if (!synced.ok()) {
-    // A second sync could succeed without the bytes: give these up.
-    staged_.clear();
-    failed_ = synced;
-    return synced;
-  }
+absl::Status UploadManager::Writer::AwaitCommit() {
+  if (committing_.valid()) failed_ = committing_.get();
+  return failed_;
+}
+
+absl::Status UploadManager::Writer::StartCommit() {
+  PERFVEC_RETURN_IF_ERROR(AwaitCommit());
+  if (staged_.chunks.empty()) return absl::OkStatus();
+  Group group = std::move(staged_);
+  staged_.first = group.first + group.chunks.size();
+  staged_.chunks.clear();
+  commit_pieces_ =
+      std::max<size_t>(manager_->options_.commit_pieces, staged_.first / 64);
+  committing_ = std::async(std::launch::async,
+                           [this, group = std::move(group)]() mutable {
+                             return Commit(std::move(group));
+                           });
+  return absl::OkStatus();
+}
+
+absl::Status UploadManager::Writer::Commit(Group group) const {
+  // After a failed sync these pieces are given up: a second sync could succeed
+  // without the bytes.
+  PERFVEC_RETURN_IF_ERROR(
+      manager_->chunks_->Commit(absl::MakeSpan(group.chunks)));
   absl::MutexLock lock(&active_->mutex);
   storage::v1::UploadRecord record = active_->record;
-  for (size_t i = 0; i < staged_.size(); ++i) {
-    const size_t index = first_staged_ + i;
-    const std::string& digest = staged_[i].digest();
+  for (size_t i = 0; i < group.chunks.size(); ++i) {
+    const size_t index = group.first + i;
+    const std::string& digest = group.chunks[i].digest();
     if (index < record.chunk_sha256_size()) {
       if (record.chunk_sha256(index) == digest) continue;
       return absl::AbortedError(absl::StrCat(
@@ -416,16 +433,12 @@ absl::Status UploadManager::Writer::Commit() {
     PERFVEC_RETURN_IF_ERROR(manager_->registry_->PutUpload(record));
     active_->record = std::move(record);
   }
-  first_staged_ += staged_.size();
-  staged_.clear();
-  commit_pieces_ =
-      std::max<size_t>(manager_->options_.commit_pieces, first_staged_ / 64);
   return absl::OkStatus();
 }
 
 absl::StatusOr<v1::Upload> UploadManager::Writer::Close() {
-  PERFVEC_RETURN_IF_ERROR(failed_);
-  PERFVEC_RETURN_IF_ERROR(Commit());
+  PERFVEC_RETURN_IF_ERROR(StartCommit());
+  PERFVEC_RETURN_IF_ERROR(AwaitCommit());
   absl::MutexLock lock(&active_->mutex);
   return manager_->Describe(active_->record);
 }

@@ -21,6 +21,7 @@
 #define PERFVEC_SERVER_UPLOAD_MANAGER_H_
 
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -94,18 +95,27 @@ class UploadManager {
     friend class UploadManager;
     Writer(UploadManager* manager, std::shared_ptr<Active> active,
            uint64_t offset, uint64_t size_bytes);
+    // Pieces that are made durable together.
+    struct Group {
+      size_t first = 0;  // index of chunks[0] among the pieces
+      std::vector<storage::StagedChunk> chunks;
+    };
     absl::Status StageBuffer();
-    absl::Status Commit();
+    // Begins to commit staged_ on another thread, once the group before it is
+    // durable: a disk that syncs and a CPU that hashes then work side by side.
+    absl::Status StartCommit();
+    absl::Status AwaitCommit();
+    absl::Status Commit(Group group) const;
 
     UploadManager* const manager_;
     const std::shared_ptr<Active> active_;
     const uint64_t size_bytes_;
-    uint64_t received_;    // offset of the next byte
-    size_t first_staged_;  // index of staged_[0] among the pieces
+    uint64_t received_;  // offset of the next byte
     size_t commit_pieces_;
     std::string buffer_;
-    std::vector<storage::StagedChunk> staged_;
-    absl::Status failed_;  // of a sync: final
+    Group staged_;
+    absl::Status failed_;  // of a commit: final
+    std::future<absl::Status> committing_;
   };
   // `offset`: a committed size that this server named. What lies behind the
   // present one is compared, not stored again. ABORTED (saying the committed

@@ -17,12 +17,14 @@ if command -v ccache >/dev/null; then
   launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache
     -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 fi
-cmake --preset release "${launcher[@]}"
+cmake --preset release -DPERFVEC_BUILD_TESTS=ON "${launcher[@]}"
 cmake --build --preset release
 
 report=build/release/test_report.xml
 status=0
+# The whole output is kept, since the count is taken from it.
 ctest --test-dir build/release --output-on-failure --timeout 600 \
+  --test-output-size-passed 100000000 --test-output-size-failed 100000000 \
   --output-junit "$PWD/$report" "$@" || status=$?
 python3 tests/count.py "$report"
 exit "$status"
