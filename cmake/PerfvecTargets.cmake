@@ -12,8 +12,8 @@ if(PERFVEC_WARNINGS_AS_ERRORS)
   list(APPEND PERFVEC_WARNING_FLAGS -Werror)
 endif()
 if(PERFVEC_SANITIZE)
-  # GCC 12 takes std::optional's members for uninitialised once a sanitizer has
-  # instrumented them; builds without one keep the warning.
+  # GCC 12 takes members of std::optional and std::function for uninitialised
+  # once a sanitizer has instrumented them; other builds keep the warning.
   list(APPEND PERFVEC_WARNING_FLAGS -Wno-maybe-uninitialized)
 endif()
 # The preset names a list with ';' or ','; the compiler wants commas.

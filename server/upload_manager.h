@@ -84,7 +84,7 @@ class UploadManager {
  public:
   class Writer {
    public:
-    ~Writer();
+    ~Writer();  // waits for the group that is being committed
     // INVALID_ARGUMENT past the declared size; ABORTED if the content differs
     // from what was committed meanwhile; RESOURCE_EXHAUSTED: the disk is full.
     absl::Status Append(absl::string_view bytes);

@@ -87,13 +87,15 @@ absl::Status Run(const Command& command) {
   json report = {{"model_id", model->id()},
                  {"instructions_left_out", begin},
                  {"programs", json::array()}};
-  std::vector<double> means, every;
-  std::printf("%-20s %8s %8s %8s\n", "program", "mean", "p95", "max");
+  std::vector<double> means, every, losses;
+  std::printf("%-20s %8s %8s %8s %8s\n", "program", "mean", "p95", "max",
+              "choice");
   for (const TrainingProgram& p : data->programs) {
     if (p.instructions <= begin) continue;
     auto sum = SumFrom(p, begin, *model, **back_end);
     if (!sum.ok()) return sum.status();
     std::vector<double> errors;
+    double fastest = INFINITY, least = INFINITY, chosen = INFINITY;
     json by_architecture = json::object();
     for (size_t j = 0; j < a; ++j) {
       const auto it = known.find(data->architectures[j].name);
@@ -105,6 +107,11 @@ absl::Status Run(const Command& command) {
         time += p.latency[i * a + j];
       }
       errors.push_back(std::abs(predicted - time) / time);
+      fastest = std::min(fastest, time);
+      if (predicted < least) {
+        least = predicted;
+        chosen = time;
+      }
       by_architecture[data->architectures[j].name] = {
           {"time_tenth_ns", time},
           {"predicted_tenth_ns", predicted},
@@ -116,13 +123,16 @@ absl::Status Run(const Command& command) {
                        command.data, " has a vector in the model"));
     }
     const double worst = *std::max_element(errors.begin(), errors.end());
-    std::printf("%-20s %7.2f%% %7.2f%% %7.2f%%\n", p.name.c_str(),
-                100 * Mean(errors), 100 * P95(errors), 100 * worst);
+    losses.push_back(chosen / fastest - 1);
+    std::printf("%-20s %7.2f%% %7.2f%% %7.2f%% %7.2f%%\n", p.name.c_str(),
+                100 * Mean(errors), 100 * P95(errors), 100 * worst,
+                100 * losses.back());
     report["programs"].push_back({{"program", p.name},
                                   {"family", p.family},
                                   {"mean_error", Mean(errors)},
                                   {"p95_error", P95(errors)},
                                   {"max_error", worst},
+                                  {"choice_loss", losses.back()},
                                   {"architectures", by_architecture}});
     means.push_back(Mean(errors));
     every.insert(every.end(), errors.begin(), errors.end());
@@ -133,8 +143,9 @@ absl::Status Run(const Command& command) {
   }
   report["mean_error"] = Mean(means);
   report["p95_error"] = P95(every);
-  std::printf("%-20s %7.2f%% %7.2f%%\n", "all", 100 * Mean(means),
-              100 * P95(every));
+  report["mean_choice_loss"] = Mean(losses);
+  std::printf("%-20s %7.2f%% %7.2f%% %8s %7.2f%%\n", "all", 100 * Mean(means),
+              100 * P95(every), "", 100 * Mean(losses));
   if (!command.json_path.empty()) {
     std::ofstream out(command.json_path);
     out << report.dump(2) << "\n";

@@ -2,8 +2,9 @@
 //
 // For each program of a data folder (docs/training.md) and each architecture
 // the model was trained with: |T̂ − T| / T, with the representations computed
-// as the service computes them. The first 10,240 instructions, libc's start-up
-// that all programs share, are left out.
+// as the service computes them, and what the choice costs: by how much the
+// architecture predicted fastest is slower than the fastest. The first 10,240
+// instructions, libc's start-up that all programs share, are left out.
 #ifndef PERFVEC_WORKER_EVALUATE_EVALUATE_COMMAND_H_
 #define PERFVEC_WORKER_EVALUATE_EVALUATE_COMMAND_H_
 
