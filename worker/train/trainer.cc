@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "worker/train/loss.h"
 
 namespace perfvec::train {
 namespace {
@@ -291,35 +292,9 @@ absl::StatusOr<TrainedModel> Train(const Dataset& data,
     }
 
     net.Forward(x.data(), steps, lanes);
-    // d is first the error, then the loss's derivative.
-    const std::vector<float>& y = net.predictions();
-    double loss = 0, absolute = 0, all = 0;
-    const float norm = 1.0f / (float(steps) * lanes * a);
-    for (int b = 0; b < lanes; ++b) {
-      std::vector<double> window(a), window_time(a);
-      for (int t = 0; t < steps; ++t) {
-        const size_t row = size_t(t) * lanes + b;
-        for (size_t j = 0; j < a; ++j) {
-          const size_t i = row * a + j;
-          d[i] = keep[row] > 0 ? y[i] - target[i] : 0;
-          loss += keep[row] * d[i] * d[i];
-          window[j] += d[i];
-          window_time[j] += keep[row] > 0 ? target[i] : 0;
-        }
-      }
-      for (size_t j = 0; j < a; ++j) {
-        absolute += std::abs(window[j]);
-        all += window_time[j];
-      }
-      for (int t = 0; t < steps; ++t) {
-        const size_t row = size_t(t) * lanes + b;
-        for (size_t j = 0; j < a; ++j) {
-          const size_t i = row * a + j;
-          d[i] = 2 * norm * keep[row] *
-                 (d[i] + float(options.window_weight) * float(window[j]));
-        }
-      }
-    }
+    const LossNumbers numbers = ComputeLoss(
+        {options.window_weight}, steps, lanes, a, net.predictions().data(),
+        target.data(), keep.data(), d.data());
     net.Backward(d);
     double norm2 = 0;
     for (float g : net.gradients()) norm2 += double{g} * g;
@@ -339,8 +314,8 @@ absl::StatusOr<TrainedModel> Train(const Dataset& data,
               std::min(1.0, options.gradient_norm_limit / (length + 1e-12)),
               rate, net.table_offset(), rate * options.table_rate_factor);
 
-    shown_loss += loss * norm;
-    shown_error += absolute / all;
+    shown_loss += numbers.loss;
+    shown_error += numbers.window_error;
     if (++shown == 20) {
       const double seconds =
           std::chrono::duration<double>(Clock::now() - shown_time).count();
