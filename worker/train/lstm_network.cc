@@ -6,6 +6,8 @@
 #include <cmath>
 #include <random>
 
+#include "absl/strings/str_cat.h"
+
 namespace perfvec::train {
 namespace {
 
@@ -94,7 +96,7 @@ void BackwardCell(int h, float* __restrict gates, const float* __restrict c0,
 
 }  // namespace
 
-LstmNetwork::LstmNetwork(const NetworkShape& shape) : shape_(shape) {
+LstmNetwork::LstmNetwork(const NetworkShape& shape) : Network(shape) {
   const int h = shape.width;
   size_t offset = 0;
   for (int l = 0; l < shape.layers; ++l) {
@@ -105,7 +107,14 @@ LstmNetwork::LstmNetwork(const NetworkShape& shape) : shape_(shape) {
     o.bias = o.weight_hh + size_t{4} * h * h;
     offset = o.bias + size_t{4} * h;
     layers_.push_back(o);
+    tensors_.push_back(
+        {absl::StrCat("lstm.weight_ih_l", l), {4 * h, o.inputs}, o.weight_ih});
+    tensors_.push_back(
+        {absl::StrCat("lstm.weight_hh_l", l), {4 * h, h}, o.weight_hh});
+    tensors_.push_back({absl::StrCat("lstm.bias_ih_l", l), {4 * h}, o.bias});
   }
+  tensors_.push_back(
+      {"architecture_vectors", {shape.architectures, h}, offset});
   table_offset_ = offset;
   parameters_.resize(offset + size_t(shape.architectures) * h);
   gradients_.resize(parameters_.size());
@@ -137,6 +146,28 @@ void LstmNetwork::ResetLane(int lane) {
   for (LayerState& s : state_) {
     std::fill_n(s.cell.begin() + row, shape_.width, 0.0f);
     std::fill_n(s.hidden.begin() + row, shape_.width, 0.0f);
+  }
+}
+
+std::vector<float> LstmNetwork::LaneState() const {
+  const size_t size = size_t(lanes_) * shape_.width, row = steps_ * size;
+  std::vector<float> state;
+  for (const LayerState& s : state_) {
+    for (const std::vector<float>* v : {&s.cell, &s.hidden}) {
+      state.insert(state.end(), v->begin() + row, v->begin() + row + size);
+    }
+  }
+  return state;
+}
+
+void LstmNetwork::SetLaneState(const std::vector<float>& state, int lanes) {
+  ResetLanes(lanes);
+  const float* from = state.data();
+  for (LayerState& s : state_) {
+    for (std::vector<float>* v : {&s.cell, &s.hidden}) {
+      std::copy_n(from, v->size(), v->begin());
+      from += v->size();
+    }
   }
 }
 
@@ -182,27 +213,29 @@ void LstmNetwork::Represent(const float* x, int steps, int lanes) {
     ForwardLayer(l, l == 0 ? x : &state_[l - 1].hidden[size_t(lanes) * h]);
   }
   const float* last = &state_.back().hidden[size_t(lanes) * h];
-  relu_.resize(size_t(steps) * lanes * h);
-  for (size_t i = 0; i < relu_.size(); ++i) relu_[i] = std::max(0.0f, last[i]);
+  representations_.resize(size_t(steps) * lanes * h);
+  for (size_t i = 0; i < representations_.size(); ++i)
+    representations_[i] = std::max(0.0f, last[i]);
 }
 
 void LstmNetwork::Forward(const float* x, int steps, int lanes) {
   Represent(x, steps, lanes);
   const int rows = steps * lanes;
   predictions_.resize(size_t(rows) * shape_.architectures);
-  Multiply(false, true, rows, shape_.architectures, shape_.width, relu_.data(),
-           &parameters_[table_offset_], 0.0f, predictions_.data());
+  Multiply(false, true, rows, shape_.architectures, shape_.width,
+           representations_.data(), &parameters_[table_offset_], 0.0f,
+           predictions_.data());
 }
 
 void LstmNetwork::Backward(const std::vector<float>& d_predictions) {
   const int h = shape_.width, rows = steps_ * lanes_, a = shape_.architectures;
-  Multiply(true, false, a, h, rows, d_predictions.data(), relu_.data(), 0.0f,
-           &gradients_[table_offset_]);
+  Multiply(true, false, a, h, rows, d_predictions.data(),
+           representations_.data(), 0.0f, &gradients_[table_offset_]);
   d_hidden_.resize(size_t(rows) * h);
   Multiply(false, false, rows, h, a, d_predictions.data(),
            &parameters_[table_offset_], 0.0f, d_hidden_.data());
   for (size_t i = 0; i < d_hidden_.size(); ++i) {
-    if (relu_[i] <= 0) d_hidden_[i] = 0;
+    if (representations_[i] <= 0) d_hidden_[i] = 0;
   }
   for (int l = shape_.layers - 1; l >= 0; --l) {
     const float* x = l == 0 ? x_ : &state_[l - 1].hidden[size_t(lanes_) * h];

@@ -112,22 +112,19 @@ absl::StatusOr<FitWeights> ChooseWeights(const std::vector<Evaluated>& programs,
   return best;
 }
 
-compute::TensorMap Tensors(const LstmNetwork& net,
-                           const std::vector<double>& table,
+compute::TensorMap Tensors(const Network& net, const std::vector<double>& table,
                            const std::vector<double>& scales) {
   const std::vector<float>& p = net.parameters();
   const int64_t h = net.shape().width, a = net.shape().architectures;
   compute::TensorMap tensors;
-  const auto copy = [&](size_t begin, size_t n) {
-    return std::vector<float>(p.begin() + begin, p.begin() + begin + n);
-  };
-  for (size_t l = 0; l < net.layers().size(); ++l) {
-    const LstmNetwork::LayerOffsets& o = net.layers()[l];
-    tensors[absl::StrCat("lstm.weight_ih_l", l)] = {
-        {4 * h, o.inputs}, copy(o.weight_ih, 4 * h * o.inputs)};
-    tensors[absl::StrCat("lstm.weight_hh_l", l)] = {
-        {4 * h, h}, copy(o.weight_hh, 4 * h * h)};
-    tensors[absl::StrCat("lstm.bias_ih_l", l)] = {{4 * h}, copy(o.bias, 4 * h)};
+  for (const NamedTensor& t : net.tensors()) {
+    int64_t size = 1;
+    for (int64_t n : t.shape) size *= n;
+    const auto begin = p.begin() + t.offset;
+    tensors[t.name] = {t.shape, std::vector<float>(begin, begin + size)};
+  }
+  // One bias is enough to train; the file has PyTorch's two.
+  for (int l = 0; l < net.shape().layers; ++l) {
     tensors[absl::StrCat("lstm.bias_hh_l", l)] = {{4 * h},
                                                   std::vector<float>(4 * h)};
   }
@@ -167,9 +164,9 @@ absl::Status Run(const Command& command) {
 
   const int h = command.options.width;
   const int a = training.architectures.size();
-  const std::vector<float>& parameters = model->network.parameters();
+  const std::vector<float>& parameters = model->network->parameters();
   const std::vector<double> initial(
-      parameters.begin() + model->network.table_offset(), parameters.end());
+      parameters.begin() + model->network->table_offset(), parameters.end());
   const auto gather = [&](const Dataset& set, size_t limit) {
     std::vector<Evaluated> out;
     for (const TrainingProgram& p : set.programs) {
@@ -240,7 +237,7 @@ absl::Status Run(const Command& command) {
   }
   manifest.provenance_json = provenance.dump();
   auto foundation = compute::FoundationModel::Create(
-      std::move(manifest), Tensors(model->network, *table, model->scales));
+      std::move(manifest), Tensors(*model->network, *table, model->scales));
   if (!foundation.ok()) return foundation.status();
   absl::Status saved = foundation->Save(command.out);
   if (saved.ok()) std::printf("model %s\n", foundation->id().c_str());

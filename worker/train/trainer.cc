@@ -78,7 +78,7 @@ void Read(std::ifstream& in, T* values, size_t n) {
 
 // Written beside and renamed, so that a kill leaves the one before. Lanes start
 // afresh on resumption.
-absl::Status SaveCheckpoint(const std::string& path, const LstmNetwork& net,
+absl::Status SaveCheckpoint(const std::string& path, const Network& net,
                             const Adam& adam) {
   const std::string next = path + ".next";
   std::ofstream out(next, std::ios::binary);
@@ -96,7 +96,7 @@ absl::Status SaveCheckpoint(const std::string& path, const LstmNetwork& net,
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> LoadCheckpoint(const std::string& path, LstmNetwork& net,
+absl::StatusOr<bool> LoadCheckpoint(const std::string& path, Network& net,
                                     Adam& adam) {
   std::ifstream in(path, std::ios::binary);
   if (!in) return false;
@@ -240,8 +240,13 @@ absl::StatusOr<TrainedModel> Train(const Dataset& data,
   }
   for (float& w : weight) w *= draw_sum / weight_sum;
 
-  LstmNetwork net({static_cast<int>(width), options.width, options.layers,
-                   static_cast<int>(a), options.seed});
+  auto made = MakeNetwork({.inputs = static_cast<int>(width),
+                           .width = options.width,
+                           .layers = options.layers,
+                           .architectures = static_cast<int>(a),
+                           .seed = options.seed});
+  if (!made.ok()) return made.status();
+  Network& net = **made;
   Adam adam(net.parameters().size());
   if (!options.checkpoint_path.empty()) {
     auto found = LoadCheckpoint(options.checkpoint_path, net, adam);
@@ -338,7 +343,7 @@ absl::StatusOr<TrainedModel> Train(const Dataset& data,
       if (!saved.ok()) return saved;
     }
   }
-  return TrainedModel{std::move(encoding), std::move(net), std::move(scales)};
+  return TrainedModel{std::move(encoding), *std::move(made), std::move(scales)};
 }
 
 ProgramEvidence GatherEvidence(TrainedModel& model,
@@ -347,7 +352,7 @@ ProgramEvidence GatherEvidence(TrainedModel& model,
                                size_t max_instructions,
                                size_t interval_instructions) {
   const size_t a = architectures;
-  const size_t h = model.network.shape().width;
+  const size_t h = model.network->shape().width;
   const size_t inputs = model.encoding.width();
   const size_t begin = skip_instructions / kSegment * kSegment;
   const size_t end =
@@ -365,7 +370,7 @@ ProgramEvidence GatherEvidence(TrainedModel& model,
   for (size_t s = begin; s < end; s += size_t(kLanes) * kSegment) {
     const int lanes =
         std::min<size_t>(kLanes, (end - s + kSegment - 1) / kSegment);
-    model.network.ResetLanes(lanes);
+    model.network->ResetLanes(lanes);
     for (int step = -kSegmentWarmUp - 1; step < kSegment; step += kSteps) {
       std::fill(x.begin(), x.end(), 0.0f);
       for (int u = 0; u < kSteps; ++u) {
@@ -376,13 +381,13 @@ ProgramEvidence GatherEvidence(TrainedModel& model,
                                 &x[(size_t(u) * lanes + b) * inputs]);
         }
       }
-      model.network.Represent(x.data(), kSteps, lanes);
+      model.network->Represent(x.data(), kSteps, lanes);
       if (step < 0) {
         // Two pieces of kSteps: one step more than the warm-up. The trace's
         // start has no warm-up: its lane stays at zero state.
         for (int b = 0; b < lanes; ++b) {
           if (int64_t(s) + int64_t(b) * kSegment + step + kSteps <= 0) {
-            model.network.ResetLane(b);
+            model.network->ResetLane(b);
           }
         }
         continue;
@@ -394,7 +399,7 @@ ProgramEvidence GatherEvidence(TrainedModel& model,
           const size_t i = s + size_t(b) * kSegment + step + u;
           if (i >= end) continue;
           const float* row =
-              &model.network.representations()[(size_t(u) * lanes + b) * h];
+              &model.network->representations()[(size_t(u) * lanes + b) * h];
           r.insert(r.end(), row, row + h);
           const size_t k = (i - begin) / interval_instructions;
           for (size_t j = 0; j < h; ++j) e.interval_sums[k * h + j] += row[j];

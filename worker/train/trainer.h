@@ -16,6 +16,7 @@
 #define PERFVEC_WORKER_TRAIN_TRAINER_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@
 #include "worker/model/input_encoding.h"
 #include "worker/train/architecture_fit.h"
 #include "worker/train/dataset.h"
-#include "worker/train/lstm_network.h"
+#include "worker/train/network.h"
 
 namespace perfvec::train {
 
@@ -50,7 +51,7 @@ struct TrainOptions {
 
 struct TrainedModel {
   compute::InputEncoding encoding;
-  LstmNetwork network;
+  std::unique_ptr<Network> network;
   std::vector<double> scales;  // mean latency of each architecture, 0.1 ns
 };
 

@@ -93,6 +93,34 @@ TEST(LstmNetworkTest, StateIsCarriedFromPieceToPiece) {
   }
 }
 
+TEST(LstmNetworkTest, LaneStateResumesBitForBit) {
+  LstmNetwork net({5, 16, 2, 3, 7}), other({5, 16, 2, 3, 7});
+  const std::vector<float> x = Random(kSteps * kLanes * 5, 1);
+  net.ResetLanes(kLanes);
+  net.Forward(x.data(), 2, kLanes);
+  other.SetLaneState(net.LaneState(), kLanes);
+  EXPECT_EQ(other.LaneState(), net.LaneState());
+  net.Forward(&x[2 * kLanes * 5], kSteps - 2, kLanes);
+  other.Forward(&x[2 * kLanes * 5], kSteps - 2, kLanes);
+  EXPECT_EQ(other.predictions(), net.predictions());
+}
+
+TEST(MakeNetworkTest, NamesTheFieldThatIsWrong) {
+  auto none = MakeNetwork({.inputs = 5});
+  ASSERT_FALSE(none.ok());
+  EXPECT_NE(none.status().message().find("architectures"), std::string::npos);
+  auto unknown =
+      MakeNetwork({.inputs = 5, .architectures = 3, .family = "rnn?"});
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_NE(unknown.status().message().find("rnn?"), std::string::npos);
+  auto net = MakeNetwork({.inputs = 5, .width = 16, .architectures = 3});
+  ASSERT_TRUE(net.ok()) << net.status();
+  const NamedTensor& table = (*net)->tensors().back();
+  EXPECT_EQ(table.name, "architecture_vectors");
+  EXPECT_EQ(table.offset, (*net)->table_offset());
+  EXPECT_EQ(table.shape, (std::vector<int64_t>{3, 16}));
+}
+
 // Reference() in double precision makes finite differences exact enough.
 TEST(LstmNetworkTest, BackwardIsTheDerivative) {
   LstmNetwork net({5, 16, 2, 3, 7});

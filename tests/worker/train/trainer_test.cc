@@ -48,7 +48,7 @@ TrainOptions SmallOptions() {
 
 double Error(TrainedModel& model, const Dataset& data) {
   double worst = 0;
-  const int h = model.network.shape().width;
+  const int h = model.network->shape().width;
   for (const TrainingProgram& p : data.programs) {
     const ProgramEvidence e =
         GatherEvidence(model, p, kArchitectures, 0, SIZE_MAX, 1024);
@@ -59,7 +59,7 @@ double Error(TrainedModel& model, const Dataset& data) {
           predicted +=
               e.interval_sums[k * h + j] *
               model.network
-                  .parameters()[model.network.table_offset() + a * h + j];
+                  ->parameters()[model.network->table_offset() + a * h + j];
         }
         time += e.interval_times[k * kArchitectures + a];
       }
@@ -82,11 +82,11 @@ TEST(TrainerTest, TheSameSeedGivesTheSameModel) {
   options.updates = 30;
   auto one = Train(data, options), two = Train(data, options);
   ASSERT_TRUE(one.ok() && two.ok());
-  EXPECT_EQ(one->network.parameters(), two->network.parameters());
+  EXPECT_EQ(one->network->parameters(), two->network->parameters());
   options.seed = 2;
   auto three = Train(data, options);
   ASSERT_TRUE(three.ok());
-  EXPECT_NE(one->network.parameters(), three->network.parameters());
+  EXPECT_NE(one->network->parameters(), three->network->parameters());
 }
 
 TEST(TrainerTest, GoesOnFromACheckpoint) {

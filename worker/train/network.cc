@@ -1,0 +1,31 @@
+#include "worker/train/network.h"
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "worker/train/lstm_network.h"
+
+namespace perfvec::train {
+
+absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(
+    const NetworkShape& shape) {
+  const struct {
+    const char* name;
+    int value, most;
+  } fields[] = {{"inputs", shape.inputs, 1 << 16},
+                {"width", shape.width, 1 << 14},
+                {"layers", shape.layers, 64},
+                {"architectures", shape.architectures, 1 << 16},
+                {"threads", shape.threads, 1024}};
+  for (const auto& f : fields) {
+    if (f.value < 1 || f.value > f.most) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("network: expected ", f.name, " from 1 to ", f.most,
+                       ", found ", f.value));
+    }
+  }
+  if (shape.family == "lstm") return std::make_unique<LstmNetwork>(shape);
+  return absl::InvalidArgumentError(absl::StrCat(
+      "network: expected the family lstm, found '", shape.family, "'"));
+}
+
+}  // namespace perfvec::train
