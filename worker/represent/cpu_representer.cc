@@ -93,8 +93,8 @@ class CpuRepresenter : public Representer {
   absl::Status Run(const LaneBatch& batch, double* sums) override;
 
  private:
-  void RunGroup(const LaneBatch& batch, const int* order, int lanes,
-                double* sums) const;
+  void RunGroup(const LaneBatch& batch, const std::vector<int64_t>& output_rows,
+                const int* order, int lanes, double* sums) const;
 
   const std::shared_ptr<const FoundationModel> model_;
   const int threads_;
@@ -105,8 +105,9 @@ class CpuRepresenter : public Representer {
 // Steps lanes order[0..lanes) together. Longest first: lanes end at the same
 // step and start when their turn comes, so the running ones are always the
 // first few and no step is computed in vain.
-void CpuRepresenter::RunGroup(const LaneBatch& batch, const int* order,
-                              int lanes, double* sums) const {
+void CpuRepresenter::RunGroup(const LaneBatch& batch,
+                              const std::vector<int64_t>& output_rows,
+                              const int* order, int lanes, double* sums) const {
   const size_t columns = model_->manifest().inputs.width();
   const size_t width = static_cast<size_t>(model_->manifest().width);
   const size_t stride =
@@ -153,6 +154,14 @@ void CpuRepresenter::RunGroup(const LaneBatch& batch, const int* order,
       step.input = step.hidden_out;
       step.input_stride = stride;
     }
+    for (int i = 0; batch.outputs != nullptr && i < active; ++i) {
+      if (keep[i] == 0) continue;
+      const int64_t row =
+          output_rows[order[i]] + batch.lanes[order[i]].kept - left;
+      const float* h = step.input + static_cast<size_t>(i) * stride;
+      float* to = batch.outputs + static_cast<size_t>(row) * width;
+      for (size_t u = 0; u < width; ++u) to[u] = std::max(0.0f, h[u]);
+    }
     parity = 1 - parity;
   }
   for (int i = 0; i < lanes; ++i) {
@@ -177,10 +186,12 @@ absl::Status CpuRepresenter::Run(const LaneBatch& batch, double* sums) {
   size = (size + kTileLanes - 1) / kTileLanes * kTileLanes;
   groups = (lanes + size - 1) / size;
 
+  const std::vector<int64_t> output_rows = OutputRows(batch.lanes);
   std::atomic<int> next{0};
   auto work = [&] {
     for (int g = next++; g < groups; g = next++) {
-      RunGroup(batch, &order[g * size], std::min(size, lanes - g * size), sums);
+      RunGroup(batch, output_rows, &order[g * size],
+               std::min(size, lanes - g * size), sums);
     }
   };
   std::vector<std::thread> others;

@@ -4,7 +4,9 @@
 // A lane is one run from zero state over consecutive rows of inputs; what comes
 // out is, per lane, the sum over its last `kept` steps of max(0, h) of the last
 // layer, added in order of the steps in double precision. Segments of the
-// stream mode and the windows of the window mode are both lanes.
+// stream mode and the windows of the window mode are both lanes. On request the
+// outputs behind a sum come too, one row an instruction: what evidence for
+// architecture vectors and errors of single instructions need.
 //
 // A back end is used by one thread at a time; it owns its packed or uploaded
 // weights and shares the model.
@@ -36,7 +38,21 @@ struct Lane {
 struct LaneBatch {
   const float* inputs = nullptr;
   const std::vector<Lane>& lanes;
+  // If not null: [sum of kept][width], overwritten with max(0, h) of the kept
+  // steps, lane after lane.
+  float* outputs = nullptr;
 };
+
+// Of each lane, the row of LaneBatch::outputs that its first kept step takes.
+inline std::vector<int64_t> OutputRows(const std::vector<Lane>& lanes) {
+  std::vector<int64_t> rows;
+  int64_t row = 0;
+  for (const Lane& lane : lanes) {
+    rows.push_back(row);
+    row += lane.kept;
+  }
+  return rows;
+}
 
 class Representer {
  public:

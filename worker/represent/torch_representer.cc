@@ -54,13 +54,18 @@ class TorchRepresenter : public Representer {
 
   absl::Status Run(const LaneBatch& batch, double* sums) override {
     const size_t width = static_cast<size_t>(model_->manifest().width);
+    const std::vector<int64_t> output_rows = OutputRows(batch.lanes);
     try {
       for (size_t i = 0; i < batch.lanes.size();
            i += static_cast<size_t>(lanes_)) {
         const size_t n =
             std::min(batch.lanes.size() - i, static_cast<size_t>(lanes_));
+        float* const outputs =
+            batch.outputs == nullptr
+                ? nullptr
+                : batch.outputs + static_cast<size_t>(output_rows[i]) * width;
         RunLanes(batch.inputs, &batch.lanes[i], static_cast<int>(n),
-                 sums + i * width);
+                 sums + i * width, outputs);
       }
     } catch (const std::exception& e) {
       return FromException("running the network", e);
@@ -84,7 +89,8 @@ class TorchRepresenter : public Representer {
         .bias(m.bias);
   }
 
-  void RunLanes(const float* inputs, const Lane* lanes, int n, double* sums);
+  void RunLanes(const float* inputs, const Lane* lanes, int n, double* sums,
+                float* outputs);
 
   const std::shared_ptr<const FoundationModel> model_;
   const torch::Device device_;
@@ -97,7 +103,7 @@ class TorchRepresenter : public Representer {
 // those masked that do not count. The rows go to the device once; lanes pick
 // theirs there.
 void TorchRepresenter::RunLanes(const float* inputs, const Lane* lanes, int n,
-                                double* sums) {
+                                double* sums, float* outputs) {
   torch::InferenceMode inference;
   const Manifest& m = model_->manifest();
   const int64_t columns = static_cast<int64_t>(m.inputs.width());
@@ -155,7 +161,22 @@ void TorchRepresenter::RunLanes(const float* inputs, const Lane* lanes, int n,
                                       .logical_and(step < count_to)
                                       .to(torch::kFloat)
                                       .unsqueeze(2);
-    sum += (output.relu() * counted).sum(0, false, torch::kDouble);
+    output = output.relu();
+    sum += (output * counted).sum(0, false, torch::kDouble);
+    if (outputs == nullptr) continue;
+    output = output.to(torch::kCPU);
+    float* to_lane = outputs;
+    for (int i = 0; i < n; to_lane += lanes[i].kept * m.width, ++i) {
+      const int64_t first = std::max(begin, from[i]);
+      const int64_t last = std::min(begin + kChunkSteps, to[i]);
+      if (first >= last) continue;
+      const torch::Tensor of_lane = output.select(1, i)
+                                        .slice(0, first - begin, last - begin)
+                                        .contiguous();
+      std::memcpy(
+          to_lane + (first - from[i]) * m.width, of_lane.data_ptr<float>(),
+          static_cast<size_t>((last - first) * m.width) * sizeof(float));
+    }
   }
   sum = sum.to(torch::kCPU).contiguous();
   std::memcpy(

@@ -154,6 +154,19 @@ TEST(CpuRepresenterTest, NeitherBatchNorThreadsChangeALane) {
 
 // The largest weights and inputs that are let in: every gate saturates, and
 // what comes out is a number.
+TEST(CpuRepresenterTest, SingleOutputsAreTheDefinition) {
+  auto model = Model(2, 17);
+  const std::vector<float> inputs =
+      RandomRows(80 * model->manifest().inputs.width(), kSeed);
+  for (int threads : {1, 3}) {
+    for (InstructionSet set : Supported()) {
+      auto back_end = MakeCpuRepresenter(model, {threads, set});
+      EXPECT_LE(LargestOutputError(back_end->get(), inputs, MixedLanes()), 1e-5)
+          << threads << " threads, set " << static_cast<int>(set);
+    }
+  }
+}
+
 TEST(CpuRepresenterTest, TheLargestInputsGiveANumber) {
   Manifest m = SmallManifest(2, 4);
   TensorMap tensors = RandomTensors(m, kSeed);

@@ -96,6 +96,29 @@ inline std::vector<float> RandomFeatures(size_t instructions, uint64_t seed) {
   return features;
 }
 
+// The largest deviation of a back end's single outputs from the definition.
+inline double LargestOutputError(Representer* back_end,
+                                 const std::vector<float>& inputs,
+                                 const std::vector<Lane>& lanes) {
+  const FoundationModel& model = *back_end->model();
+  const size_t width = static_cast<size_t>(model.manifest().width);
+  std::vector<double> expected;
+  for (const Lane& lane : lanes) {
+    ReferenceLane(model, inputs.data(), lane, &expected);
+  }
+  std::vector<double> sums(lanes.size() * width);
+  std::vector<float> outputs(expected.size(), -1.0f);
+  if (!back_end->Run({inputs.data(), lanes, outputs.data()}, sums.data())
+           .ok()) {
+    return INFINITY;
+  }
+  double worst = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    worst = std::max(worst, std::fabs(outputs[i] - expected[i]));
+  }
+  return worst;
+}
+
 }  // namespace perfvec::compute
 
 #endif  // PERFVEC_TESTS_WORKER_REPRESENT_REFERENCE_LSTM_H_

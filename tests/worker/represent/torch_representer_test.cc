@@ -109,6 +109,7 @@ TEST(TorchRepresenterTest, AgreesWithTheDefinitionOnMixedLanes) {
   for (size_t i = 0; i < sums.size(); ++i) {
     EXPECT_NEAR(sums[i], expected[i], 1e-5 * std::max(1, lanes[i / 17].kept));
   }
+  EXPECT_LE(LargestOutputError(back_end->get(), inputs, lanes), 1e-5);
 }
 
 TEST(TorchRepresenterTest, WindowModeAgreesWithTheCpuKernel) {
