@@ -138,6 +138,11 @@ std::vector<std::string> Proposals(Context& context, const CLI::App* root,
   }
   const auto places = app->get_options(
       [](const CLI::Option* option) { return option->get_positional(); });
+  // The last place may take many.
+  if (positionals >= places.size() && !places.empty() &&
+      places.back()->get_items_expected_max() > 1) {
+    positionals = places.size() - 1;
+  }
   if (positionals < places.size()) {
     for (auto& value : Values(context, *places[positionals], word)) {
       proposals.push_back(std::move(value));

@@ -1,4 +1,4 @@
-// perfvec trace check|info
+// perfvec trace check|info|merge
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +8,7 @@
 #include "client/cli/units.h"
 #include "storage/trace/byte_stream.h"
 #include "storage/trace/check.h"
+#include "storage/trace/merge.h"
 
 namespace perfvec::client::cli {
 namespace {
@@ -126,6 +127,72 @@ absl::Status Check(Context& context, const std::string& file) {
   return absl::OkStatus();
 }
 
+absl::Status Merge(Context& context, trace::MergeOptions options) {
+  options.tool = absl::StrCat("perfvec ", PERFVEC_VERSION, " trace merge");
+  const bool to_stdout = options.output == "-";
+  InterruptGuard interrupts(
+      "interrupted; no trace was written",
+      to_stdout ? "" : absl::StrCat(options.output, ".partial"));
+  Progress progress("merge");
+  options.progress = [&](uint64_t done, uint64_t of) {
+    progress.Instructions(done, of);
+  };
+  auto report = trace::MergeTraces(options);
+  progress.Clear();
+  if (!report.ok()) return report.status();
+  if (to_stdout) return absl::OkStatus();  // the output is the trace
+  if (context.json) {
+    std::cout << Dump({{"file", options.output},
+                       {"size_bytes", report->output_bytes},
+                       {"instructions", report->index.instructions},
+                       {"latency_columns", report->header.latency_columns},
+                       {"left_out", report->left_out},
+                       {"placeholders", report->placeholders}})
+              << "\n";
+    return absl::OkStatus();
+  }
+  std::cout << options.output << ": " << FormatCount(report->index.instructions)
+            << " instructions, " << report->header.latency_columns.size()
+            << " latency columns, " << FormatBytes(report->output_bytes)
+            << "\n";
+  if (report->left_out > 0) {
+    std::cerr << "note: " << report->left_out
+              << " instructions at the end are left out: not all traces have "
+                 "them\n";
+  }
+  if (report->placeholders > 0) {
+    std::cerr << "note: " << report->placeholders
+              << " placeholders stand for instructions that "
+              << options.inputs[0] << " has\n";
+  }
+  return absl::OkStatus();
+}
+
+void AddMerge(CLI::App& group, Context& context) {
+  auto options = std::make_shared<trace::MergeOptions>();
+  CLI::App* merge = AddCommand(
+      group, "merge",
+      "Put the latency columns of traces of one execution, simulated on "
+      "different architectures, into one trace. The instructions are the first "
+      "file's; the others must have the same (store-exclusives that an "
+      "in-order "
+      "core left out aside), up to the end of the shortest",
+      {"perfvec trace merge big.pvt little.pvt -o lbm.pvt"});
+  merge->add_option("files", options->inputs, "Two or more .pvt traces")
+      ->type_name(kFileType)
+      ->required();
+  merge
+      ->add_option("-o,--output", options->output,
+                   "Where the merged trace goes; - is standard output")
+      ->type_name(kFileType)
+      ->required();
+  merge->add_flag("--shortest", options->allow_loss,
+                  "Cut to the shortest trace even where more than 1 % of the "
+                  "longest is lost; else that is an error");
+  SetAction(merge, context,
+            [&context, options] { return Merge(context, *options); });
+}
+
 }  // namespace
 
 void AddTraceCommands(CLI::App& app, Context& context) {
@@ -148,6 +215,7 @@ void AddTraceCommands(CLI::App& app, Context& context) {
       {"perfvec trace info lbm.pvt", "perfvec trace info lbm.pvt --json"});
   add_file(info);
   SetAction(info, context, [&context, file] { return Info(context, *file); });
+  AddMerge(*group, context);
 }
 
 }  // namespace perfvec::client::cli

@@ -21,20 +21,17 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 TEST_F(CliTest, EveryCommandHasHelpWithAnExample) {
-  const Arguments kCommands = {"import",         "trace check",
-                               "trace info",     "represent",
-                               "upload",         "program list",
-                               "program get",    "program update",
-                               "program delete", "program represent",
-                               "arch list",      "arch get",
-                               "arch create",    "arch update",
-                               "arch delete",    "model list",
-                               "model get",      "model create",
-                               "model update",   "model delete",
-                               "job list",       "job get",
-                               "job watch",      "job cancel",
-                               "predict",        "matrix",
-                               "rank",           "server status"};
+  const Arguments kCommands = {
+      "import",         "trace check",       "trace info",
+      "trace merge",    "represent",         "upload",
+      "program list",   "program get",       "program update",
+      "program delete", "program represent", "arch list",
+      "arch get",       "arch create",       "arch update",
+      "arch delete",    "model list",        "model get",
+      "model create",   "model update",      "model delete",
+      "job list",       "job get",           "job watch",
+      "job cancel",     "predict",           "matrix",
+      "rank",           "server status"};
   for (const std::string& command : kCommands) {
     Arguments arguments = absl::StrSplit(command, ' ');
     arguments.push_back("--help");
@@ -268,6 +265,8 @@ TEST_F(CliTest, CompletionKnowsCommandsOptionsValuesAndNames) {
   EXPECT_EQ(complete("perfvec predict lcs "), "big\nlittle\nmiddle\n");
   EXPECT_EQ(complete("perfvec --json predict lcs li"), "little\n");
   EXPECT_EQ(complete("perfvec rank lcs --model ra"), "random\n");
+  EXPECT_THAT(complete("perfvec trace merge a.pvt b.pvt " + Path("lcs")),
+              HasSubstr("lcs.pvt"));
   EXPECT_THAT(complete("perfvec trace info " + Path("lcs")),
               HasSubstr("lcs.pvt"));
   // Without a server there are no names, and no error in the shell.

@@ -1,4 +1,6 @@
 // What the commands do: traces, programs, architectures, models, predictions.
+#include <unistd.h>
+
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
@@ -42,6 +44,28 @@ TEST_F(CliTest, TraceInfoAndImportTellTheSame) {
   EXPECT_EQ(info["command"], "gem5.opt run.py");
   EXPECT_THAT(Run({"trace", "info", Path("again.pvt")}).out,
               HasSubstr(absl::StrCat(imported["instructions"].get<int>())));
+}
+
+TEST_F(CliTest, MergesTheLatenciesOfOneExecution) {
+  for (const std::string name : {"little", "big"}) {
+    ASSERT_EQ(Run({"import", "--trace", kTraceText, "--store", kStoreText,
+                   "--latency-name", name, "-o", Path(name + ".pvt")})
+                  .exit_code,
+              0);
+  }
+  const json merged = RunJson({"trace", "merge", Path("little.pvt"),
+                               Path("big.pvt"), "-o", Path("both.pvt")});
+  EXPECT_EQ(merged["latency_columns"], json({"little", "big"}));
+  EXPECT_EQ(merged["left_out"], 0);
+  const json info = RunJson({"trace", "info", Path("both.pvt")});
+  EXPECT_EQ(info["instructions"], merged["instructions"]);
+  EXPECT_EQ(info["latency_columns"][0]["total_time_ns"],
+            info["latency_columns"][1]["total_time_ns"]);
+  EXPECT_EQ(RunJson({"trace", "check", Path("both.pvt")})["valid"], true);
+  EXPECT_THAT(Fail(4, {"trace", "merge", Path("big.pvt"), Path("both.pvt"),
+                       "-o", Path("twice.pvt")}),
+              HasSubstr("big is also in"));
+  EXPECT_NE(::access(Path("twice.pvt").c_str(), F_OK), 0);
 }
 
 TEST_F(CliTest, ImportTakesOneFileFromStandardInput) {
