@@ -84,7 +84,7 @@ struct Work {
 Work MakeWork(int segments) {
   Work work;
   Manifest m = SmallManifest(2, 256);
-  m.inputs.columns.resize(kRawFeatures);
+  m.inputs.columns.resize(kFeatureCount);
   work.model =
       std::make_shared<const FoundationModel>(OrDie(RandomModel(m, kSeed)));
   work.instructions = int64_t{segments} * kLength;
@@ -109,7 +109,7 @@ class Rival {
  public:
   explicit Rival(const Work& work)
       : work_(work),
-        lstm_(torch::nn::LSTMOptions(kRawFeatures, 256).num_layers(2)) {
+        lstm_(torch::nn::LSTMOptions(kFeatureCount, 256).num_layers(2)) {
     torch::NoGradGuard no_grad;
     for (auto& parameter : lstm_->named_parameters()) {
       const Tensor& from = work.model->tensors().at("lstm." + parameter.key());
@@ -139,14 +139,14 @@ class Rival {
     for (int begin = 0; begin < kWarmUp + kLength;) {
       const int limit = begin < kWarmUp ? kWarmUp : kWarmUp + kLength;
       const int end = std::min(begin + steps, limit);
-      torch::Tensor input = torch::zeros({end - begin, lanes, kRawFeatures});
+      torch::Tensor input = torch::zeros({end - begin, lanes, kFeatureCount});
       float* to = input.data_ptr<float>();
       for (int t = begin; t < end; ++t) {
-        for (int i = 0; i < lanes; ++i, to += kRawFeatures) {
+        for (int i = 0; i < lanes; ++i, to += kFeatureCount) {
           const int64_t row = int64_t{first + i} * kLength - kWarmUp + t;
           if (row < 0) continue;
-          std::memcpy(to, &work_.inputs[row * kRawFeatures],
-                      kRawFeatures * sizeof(float));
+          std::memcpy(to, &work_.inputs[row * kFeatureCount],
+                      kFeatureCount * sizeof(float));
         }
       }
       if (begin == kWarmUp && first == 0) {
@@ -216,7 +216,7 @@ int Main(int pairs, int segments, int threads) {
   }
 
   // 2 FLOP for each weight and step, and the warm-up's share.
-  const double mflop = 2e-6 * 4 * 256 * (kRawFeatures + 3 * 256) *
+  const double mflop = 2e-6 * 4 * 256 * (kFeatureCount + 3 * 256) *
                        (1 + double{kWarmUp} / kLength);
   const double k_instructions = 1e-3 * static_cast<double>(work.instructions);
   std::vector<double> ours_rates, rival_rates, cpu_ratios, gemm, shares;

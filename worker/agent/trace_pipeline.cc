@@ -8,8 +8,6 @@
 
 namespace perfvec::worker {
 
-using compute::kFeatureCount;
-
 absl::StatusOr<std::unique_ptr<TracePipeline>> TracePipeline::Open(
     std::unique_ptr<trace::ByteSource> source, compute::Representer* back_end) {
   trace::ColumnSelection no_latencies;
@@ -25,7 +23,9 @@ TracePipeline::TracePipeline(std::unique_ptr<trace::TraceReader> reader,
                              compute::Representer* back_end)
     : reader_(std::move(reader)),
       back_end_(back_end),
-      warm_up_(back_end->model()->manifest().warm_up) {}
+      warm_up_(back_end->model()->manifest().warm_up),
+      width_(back_end->model()->manifest().schema().count()),
+      extractor_(back_end->model()->manifest().schema()) {}
 
 uint64_t TracePipeline::FirstInstruction(uint64_t begin) const {
   return begin - std::min(begin, warm_up_);
@@ -51,12 +51,12 @@ absl::Status TracePipeline::NextBlock(uint64_t wanted) {
     return extractor_.Skip(block);
   }
   const uint64_t kept = std::min(rows_, warm_up_);
-  std::copy(features_.begin() + (rows_ - kept) * kFeatureCount,
-            features_.begin() + rows_ * kFeatureCount, features_.begin());
-  features_.resize((kept + block.size()) * kFeatureCount);
+  std::copy(features_.begin() + (rows_ - kept) * width_,
+            features_.begin() + rows_ * width_, features_.begin());
+  features_.resize((kept + block.size()) * width_);
   rows_begin_ = position - kept;
   rows_ = kept + block.size();
-  return extractor_.Extract(block, features_.data() + kept * kFeatureCount);
+  return extractor_.Extract(block, features_.data() + kept * width_);
 }
 
 absl::StatusOr<compute::ProgramVectorAccumulator> TracePipeline::Represent(
@@ -85,7 +85,7 @@ absl::StatusOr<compute::ProgramVectorAccumulator> TracePipeline::Represent(
     }
     const uint64_t count = std::min(end, rows_end()) - next;
     absl::Status status = representer->Feed(
-        features_.data() + (next - rows_begin_) * kFeatureCount, count);
+        features_.data() + (next - rows_begin_) * width_, count);
     if (!status.ok()) return status;
     next += count;
   }

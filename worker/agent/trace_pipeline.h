@@ -64,9 +64,11 @@ class TracePipeline {
   const std::unique_ptr<trace::TraceReader> reader_;
   compute::Representer* const back_end_;
   const uint64_t warm_up_;
+  const uint64_t width_;  // features in a row
   compute::FeatureExtractor extractor_;
   trace::TraceChunk chunk_;
-  // Features of instructions [rows_begin_, rows_begin_ + rows_), [rows][51].
+  // Features of instructions [rows_begin_, rows_begin_ + rows_),
+  // [rows][width_].
   std::vector<float> features_;
   uint64_t rows_begin_ = 0;
   uint64_t rows_ = 0;

@@ -75,6 +75,7 @@ absl::Status Run(const Command& command) {
     known[m.architectures[i].name] = i;
   }
   DatasetOptions options;
+  options.schema = &m.schema();
   options.only_programs = command.programs;
   auto data = LoadDataset(command.data, options);
   if (!data.ok()) return data.status();

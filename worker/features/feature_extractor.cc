@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "worker/features/cpu_dispatch.h"
 #include "worker/features/feature_kernel.h"
+#include "worker/features/rich_kernel.h"
 #include "worker/features/stack_distance.h"
 
 namespace perfvec::compute {
@@ -73,25 +74,39 @@ absl::Status CheckBlock(const InstructionBlock& block, uint64_t position) {
 using Kernel = FeatureKernel<StackDistances>;
 
 template <bool kWrite>
-PERFVEC_TARGET_AVX2 void RunAvx2(Kernel& kernel, const InstructionBlock& block,
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void Run(Kernel& kernel, RichKernel* rich,
+                                             const InstructionBlock& block,
+                                             float* features) {
+  if (rich == nullptr) {
+    kernel.Run<kWrite>(block, features);
+  } else {
+    kernel.Run<kWrite, kRichFeatureCount>(block, features);
+    rich->Run<kWrite>(block, features);
+  }
+}
+
+template <bool kWrite>
+PERFVEC_TARGET_AVX2 void RunAvx2(Kernel& kernel, RichKernel* rich,
+                                 const InstructionBlock& block,
                                  float* features) {
-  kernel.Run<kWrite>(block, features);
+  Run<kWrite>(kernel, rich, block, features);
 }
 
 template <bool kWrite>
-void RunBase(Kernel& kernel, const InstructionBlock& block, float* features) {
-  kernel.Run<kWrite>(block, features);
+void RunBase(Kernel& kernel, RichKernel* rich, const InstructionBlock& block,
+             float* features) {
+  Run<kWrite>(kernel, rich, block, features);
 }
 
 template <bool kWrite>
-absl::Status Advance(Kernel& kernel, const InstructionBlock& block,
-                     float* features) {
+absl::Status Advance(Kernel& kernel, RichKernel* rich,
+                     const InstructionBlock& block, float* features) {
   const absl::Status status = CheckBlock(block, kernel.position());
   if (!status.ok()) return status;
   if (CpuHasAvx2()) {
-    RunAvx2<kWrite>(kernel, block, features);
+    RunAvx2<kWrite>(kernel, rich, block, features);
   } else {
-    RunBase<kWrite>(kernel, block, features);
+    RunBase<kWrite>(kernel, rich, block, features);
   }
   return absl::OkStatus();
 }
@@ -100,21 +115,32 @@ absl::Status Advance(Kernel& kernel, const InstructionBlock& block,
 
 struct FeatureExtractor::State {
   Kernel kernel;
+  std::unique_ptr<RichKernel> rich;  // null: the published schema
 };
 
-FeatureExtractor::FeatureExtractor() : state_(std::make_unique<State>()) {}
+FeatureExtractor::FeatureExtractor(const FeatureSchema& schema)
+    : state_(std::make_unique<State>()) {
+  if (schema.id == kRichFeatureSchemaId) {
+    state_->rich = std::make_unique<RichKernel>();
+  }
+}
 FeatureExtractor::~FeatureExtractor() = default;
 FeatureExtractor::FeatureExtractor(FeatureExtractor&&) noexcept = default;
 FeatureExtractor& FeatureExtractor::operator=(FeatureExtractor&&) noexcept =
     default;
 
+const FeatureSchema& FeatureExtractor::schema() const {
+  return state_->rich == nullptr ? PublishedFeatureSchema()
+                                 : RichFeatureSchema();
+}
+
 absl::Status FeatureExtractor::Extract(const InstructionBlock& block,
                                        float* features) {
-  return Advance<true>(state_->kernel, block, features);
+  return Advance<true>(state_->kernel, state_->rich.get(), block, features);
 }
 
 absl::Status FeatureExtractor::Skip(const InstructionBlock& block) {
-  return Advance<false>(state_->kernel, block, nullptr);
+  return Advance<false>(state_->kernel, state_->rich.get(), block, nullptr);
 }
 
 uint64_t FeatureExtractor::position() const {
@@ -122,7 +148,8 @@ uint64_t FeatureExtractor::position() const {
 }
 
 size_t FeatureExtractor::memory_bytes() const {
-  return state_->kernel.memory_bytes();
+  return state_->kernel.memory_bytes() +
+         (state_->rich == nullptr ? 0 : state_->rich->memory_bytes());
 }
 
 }  // namespace perfvec::compute

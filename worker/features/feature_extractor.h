@@ -1,18 +1,19 @@
-// The 51 features of every instruction of a trace, block by block.
+// The features of every instruction of a trace, block by block.
 //
 // State runs from block to block (stack distances, branch histories, recent
 // addresses), so the blocks of one trace go to one extractor in order; how
 // the trace is cut into blocks does not change a bit. Memory is bounded by the
-// trace's footprint: lines of code and data, and static branches.
-// Byte-identical to the published tool when printed by default stream rules;
-// docs/features.md defines each feature.
+// trace's footprint: lines of code and data, static instructions, registers,
+// and for the rich schema fixed tables of some MiB.
+// The first 51 are byte-identical to the published tool's when printed by
+// default stream rules; docs/features.md defines each feature.
 //
 // Single-threaded; owns its state; the caller owns blocks and features.
 //
-//   FeatureExtractor extractor;
+//   FeatureExtractor extractor(RichFeatureSchema());
 //   std::vector<float> features;
 //   while (NextBlock(&block)) {
-//     features.resize(block.size() * kFeatureCount);
+//     features.resize(block.size() * extractor.schema().count());
 //     absl::Status status = extractor.Extract(block, features.data());
 //     ...
 //   }
@@ -31,16 +32,19 @@ namespace perfvec::compute {
 
 class FeatureExtractor {
  public:
-  FeatureExtractor();
+  explicit FeatureExtractor(
+      const FeatureSchema& schema = PublishedFeatureSchema());
   ~FeatureExtractor();
   FeatureExtractor(FeatureExtractor&&) noexcept;
   FeatureExtractor& operator=(FeatureExtractor&&) noexcept;
 
-  // Writes features[block.size()][51], row-major, and advances past the block.
-  // INVALID_ARGUMENT, state unchanged: the block does not follow the last one
-  // (first_instruction), its columns differ in size, a static_index is out of
-  // range, or a static instruction has more registers or a higher register
-  // class than the features can tell.
+  const FeatureSchema& schema() const;
+
+  // Writes features[block.size()][schema().count()], row-major, and advances
+  // past the block. INVALID_ARGUMENT, state unchanged: the block does not
+  // follow the last one (first_instruction), its columns differ in size, a
+  // static_index is out of range, or a static instruction has more registers or
+  // a higher register class than the features can tell.
   absl::Status Extract(const trace::InstructionBlock& block, float* features);
 
   // Advances past the block without writing: for a prefix whose features

@@ -83,8 +83,9 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void FillRow(
 template <typename Stacks>
 class FeatureKernel {
  public:
-  // The features of a block; without kWrite only the state advances.
-  template <bool kWrite>
+  // The features of a block, in rows of kStride floats; without kWrite only
+  // the state advances.
+  template <bool kWrite, size_t kStride = kFeatureCount>
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Run(const trace::InstructionBlock& block,
                                         float* features) {
     const size_t n = block.size();
@@ -95,9 +96,9 @@ class FeatureKernel {
     for (size_t begin = 0; begin < n; begin += kSlice) {
       const size_t end = std::min(n, begin + kSlice);
       if (data_.large()) {
-        RunSlice<kWrite, true>(block, begin, end, copy, features);
+        RunSlice<kWrite, true, kStride>(block, begin, end, copy, features);
       } else {
-        RunSlice<kWrite, false>(block, begin, end, copy, features);
+        RunSlice<kWrite, false, kStride>(block, begin, end, copy, features);
       }
     }
     position_ += n;
@@ -179,7 +180,7 @@ class FeatureKernel {
     }
   }
 
-  template <bool kWrite, bool kAhead>
+  template <bool kWrite, bool kAhead, size_t kStride>
   ABSL_ATTRIBUTE_ALWAYS_INLINE void RunSlice(
       const trace::InstructionBlock& block, size_t begin, size_t end, bool copy,
       float* features) {
@@ -192,7 +193,7 @@ class FeatureKernel {
       const size_t index = block.static_index[i];
       const StaticState& s = statics_[index];
       const bool taken = block.taken[i] != 0;
-      float* row = features + i * kFeatureCount;
+      float* row = features + i * kStride;
       if (kWrite) {
         if (copy) {
           std::memcpy(row, &rows_[index * kFeatureCount],

@@ -1,22 +1,56 @@
-// The 51 features of an instruction: their order, names and schema id.
+// The features of an instruction: their order, names, kinds and schema ids.
 //
-// A foundation model states the schema id in its manifest; features computed
-// under another id mean something else and must be refused. Constants only,
-// callable from any thread.
+// There are two schemas: the 51 published features, and those followed by
+// richer ones (rich_schema.h). A foundation model states the schema id in its
+// manifest; features computed under another id mean something else and must be
+// refused. Constants only, callable from any thread.
 //
-//   if (manifest.feature_schema != kFeatureSchemaId) return Refuse();
-//   printf("%s", FeatureNames()[kFeatureFetchDistance].data());
+//   const FeatureSchema* schema = FindFeatureSchema(manifest.feature_schema);
+//   if (schema == nullptr) return Refuse();
+//   std::vector<float> row(schema->count());
+//   printf("%s", schema->features[kFeatureFetchDistance].name.data());
 #ifndef PERFVEC_WORKER_FEATURES_FEATURE_SCHEMA_H_
 #define PERFVEC_WORKER_FEATURES_FEATURE_SCHEMA_H_
 
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace perfvec::compute {
 
 inline constexpr int kFeatureCount = 51;
 inline constexpr std::string_view kFeatureSchemaId = "perfvec-51-v1";
+inline constexpr std::string_view kRichFeatureSchemaId = "perfvec-rich-v1";
+
+// What a feature is decides how a network best sees it.
+enum class FeatureKind {
+  kFlag,      // 0 or 1 (or 2): as it is
+  kNumber,    // small and dense: as it is
+  kCount,     // many magnitudes: log2(1 + x)
+  kDistance,  // log2(1 + x), and whether x is the limit: never or that far
+  kName,      // a category: one of its values or bits at a time
+};
+
+struct FeatureInfo {
+  std::string_view name;  // stable snake_case, unique
+  FeatureKind kind;
+  float limit = 0;  // of a kDistance
+};
+
+struct FeatureSchema {
+  std::string_view id;
+  std::vector<FeatureInfo> features;  // in order of position
+
+  int count() const { return static_cast<int>(features.size()); }
+};
+
+const FeatureSchema& PublishedFeatureSchema();
+const FeatureSchema& RichFeatureSchema();
+// Null for an id that this release does not know.
+const FeatureSchema* FindFeatureSchema(std::string_view id);
+// "perfvec-51-v1 or perfvec-rich-v1", for messages.
+std::string_view FeatureSchemaIds();
 
 // Positions in a row of features. docs/features.md defines each.
 enum FeatureIndex : int {

@@ -44,7 +44,7 @@ float Bit(float x, float bit) {
 
 void InputEncoding::Encode(const float* features, size_t n,
                            float* inputs) const {
-  for (size_t i = 0; i < n; ++i, features += kRawFeatures) {
+  for (size_t i = 0; i < n; ++i, features += feature_count) {
     for (const InputColumn& c : columns) {
       float x = features[c.feature];
       switch (c.transform) {

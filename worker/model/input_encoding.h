@@ -2,13 +2,15 @@
 //
 // The manifest lists one InputColumn per network input, in order; the list is
 // part of the model id. The published model is 51 columns of kIdentity with the
-// training set's mean and standard deviation.
+// training set's mean and standard deviation. A row of features has as many as
+// the model's feature schema.
 //
 //   column(x) = (transform(x[feature]) - mean) / deviation
 //
 // Plain data; any thread.
 //
-//   encoding.Encode(features, n, inputs.data());   // [n][51] -> [n][columns]
+//   encoding.Encode(features, n, inputs.data());   // [n][features] ->
+//   [n][columns]
 #ifndef PERFVEC_WORKER_MODEL_INPUT_ENCODING_H_
 #define PERFVEC_WORKER_MODEL_INPUT_ENCODING_H_
 
@@ -19,8 +21,6 @@
 
 namespace perfvec::compute {
 
-inline constexpr int kRawFeatures = kFeatureCount;
-
 struct InputColumn {
   enum class Transform {
     kIdentity,     // x                       "identity"
@@ -28,7 +28,7 @@ struct InputColumn {
     kEquals,       // 1 if x == value else 0  "equals"
     kBit,          // bit `value` of x as a non-negative integer  "bit"
   };
-  int feature = 0;  // 0..50
+  int feature = 0;  // position in the feature schema
   Transform transform = Transform::kIdentity;
   float value = 0;      // kEquals and kBit (0..23) only
   float mean = 0;       // of the transformed feature
@@ -37,9 +37,10 @@ struct InputColumn {
 
 struct InputEncoding {
   std::vector<InputColumn> columns;
+  int feature_count = kFeatureCount;  // of the feature schema: a row's length
 
   size_t width() const { return columns.size(); }
-  // features: [n][kRawFeatures] row-major; inputs: [n][width()] row-major. The
+  // features: [n][feature_count] row-major; inputs: [n][width()] row-major. The
   // same bits on every machine: log2 is our own, not the C library's.
   void Encode(const float* features, size_t n, float* inputs) const;
 };

@@ -223,6 +223,10 @@ absl::StatusOr<Manifest> ParseFields(const Json& json) {
   if (mode != "stream" && mode != "window") {
     return Bad("mode", "stream or window", mode);
   }
+  if (const FeatureSchema* schema = FindFeatureSchema(m.feature_schema);
+      schema != nullptr) {
+    m.inputs.feature_count = schema->count();
+  }
   m.mode = mode == "stream" ? Mode::kStream : Mode::kWindow;
   if (absl::Status s = ValidateManifest(m); !s.ok()) return s;
   return m;
@@ -261,9 +265,15 @@ absl::Status CheckObjectText(absl::string_view key, const std::string& text) {
 
 absl::Status ValidateManifest(const Manifest& m) {
   if (m.name.empty()) return Bad("name", "a name", "an empty string");
-  if (m.feature_schema != kFeatureSchemaId) {
-    return Bad("feature_schema", std::string(kFeatureSchemaId),
+  const FeatureSchema* schema = FindFeatureSchema(m.feature_schema);
+  if (schema == nullptr) {
+    return Bad("feature_schema", std::string(FeatureSchemaIds()),
                m.feature_schema);
+  }
+  if (m.inputs.feature_count != schema->count()) {
+    return Bad("feature_schema (its number of features)",
+               absl::StrCat(schema->count()),
+               absl::StrCat(m.inputs.feature_count));
   }
   absl::Status s = CheckRange("layers", m.layers, 1, kMaxLayers);
   s.Update(CheckRange("width", m.width, 1, kMaxWidth));
@@ -277,7 +287,7 @@ absl::Status ValidateManifest(const Manifest& m) {
   for (size_t i = 0; i < m.inputs.width(); ++i) {
     const InputColumn& c = m.inputs.columns[i];
     const std::string key = absl::StrCat("inputs[", i, "]");
-    s.Update(CheckRange(key + ".feature", c.feature, 0, kRawFeatures - 1));
+    s.Update(CheckRange(key + ".feature", c.feature, 0, schema->count() - 1));
     if (!std::isfinite(c.mean) || !std::isfinite(c.deviation) ||
         !std::isfinite(c.value) || !(c.deviation > 0)) {
       s.Update(Bad(key, "finite value and mean, finite std > 0",

@@ -46,7 +46,8 @@ struct TrainedArchitecture {
 struct Manifest {
   std::string name;
   std::string feature_schema{kFeatureSchemaId};
-  InputEncoding inputs;  // one column per input of the network
+  // One column per input of the network; feature_count is the schema's.
+  InputEncoding inputs;
   CellType cell = CellType::kLstm;
   int layers = 2;
   int width = 256;
@@ -57,6 +58,11 @@ struct Manifest {
   std::vector<TrainedArchitecture> architectures;
   std::string provenance_json = "{}";  // an object, free form
   std::string license;                 // SPDX expression
+
+  // Of feature_schema; expects a valid manifest.
+  const FeatureSchema& schema() const {
+    return *FindFeatureSchema(feature_schema);
+  }
 };
 
 inline constexpr int kMaxInputs = 4096;

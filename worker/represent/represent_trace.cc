@@ -95,9 +95,10 @@ class PieceQueue {
 // then one more chunk is an error.
 absl::Status ReadFeatures(trace::TraceReader* reader, int64_t first,
                           int64_t end, bool end_is_boundary,
+                          const FeatureSchema& schema,
                           std::atomic<uint64_t>* bytes_read,
                           PieceQueue* queue) {
-  FeatureExtractor extractor;
+  FeatureExtractor extractor(schema);
   trace::TraceChunk chunk;
   for (int64_t at = 0; at < end || !end_is_boundary;) {
     absl::StatusOr<bool> more = reader->Next(&chunk);
@@ -117,7 +118,7 @@ absl::Status ReadFeatures(trace::TraceReader* reader, int64_t first,
       Piece piece;
       piece.first = at;
       piece.features = queue->SpareMemory();
-      piece.features.resize(chunk.block.size() * kFeatureCount);
+      piece.features.resize(chunk.block.size() * schema.count());
       absl::Status s = extractor.Extract(chunk.block, piece.features.data());
       if (!s.ok()) return s;
       if (!queue->Put(std::move(piece))) break;
@@ -127,7 +128,7 @@ absl::Status ReadFeatures(trace::TraceReader* reader, int64_t first,
   return absl::OkStatus();
 }
 
-absl::Status FeedAll(PieceQueue* queue, int64_t end,
+absl::Status FeedAll(PieceQueue* queue, int64_t end, int64_t width,
                      StreamRepresenter* stream) {
   Piece piece;
   for (;;) {
@@ -135,12 +136,11 @@ absl::Status FeedAll(PieceQueue* queue, int64_t end,
     if (!more.ok()) return more.status();
     if (!*more) return absl::OkStatus();
     const int64_t piece_end =
-        piece.first +
-        static_cast<int64_t>(piece.features.size()) / kFeatureCount;
+        piece.first + static_cast<int64_t>(piece.features.size()) / width;
     const int64_t from = stream->next_instruction();
-    absl::Status s = stream->Feed(
-        piece.features.data() + (from - piece.first) * kFeatureCount,
-        static_cast<size_t>(std::min(piece_end, end) - from));
+    absl::Status s =
+        stream->Feed(piece.features.data() + (from - piece.first) * width,
+                     static_cast<size_t>(std::min(piece_end, end) - from));
     if (!s.ok()) return s;
   }
 }
@@ -165,6 +165,7 @@ absl::StatusOr<ProgramVectorAccumulator> RepresentTrace(
       trace::TraceReader::Open(std::move(source));
   if (!reader.ok()) return reader.status();
 
+  const FeatureSchema& schema = back_end->model()->manifest().schema();
   const InstructionRange range = options.range;
   const bool end_is_boundary =
       range.end == kEndOfTrace ||
@@ -172,9 +173,10 @@ absl::StatusOr<ProgramVectorAccumulator> RepresentTrace(
   PieceQueue queue;
   std::thread reading([&] {
     queue.Close(ReadFeatures(reader->get(), stream->first_instruction(),
-                             range.end, end_is_boundary, &bytes_read, &queue));
+                             range.end, end_is_boundary, schema, &bytes_read,
+                             &queue));
   });
-  const absl::Status fed = FeedAll(&queue, range.end, &*stream);
+  const absl::Status fed = FeedAll(&queue, range.end, schema.count(), &*stream);
   queue.Stop();
   reading.join();
   if (!fed.ok()) return fed;

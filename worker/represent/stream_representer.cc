@@ -91,7 +91,7 @@ absl::Status StreamRepresenter::Feed(const float* features, size_t count) {
                        "the manifest's mean and std"));
     }
     buffer_rows_ += static_cast<int64_t>(n);
-    features += n * kRawFeatures;
+    features += n * encoding.feature_count;
     count -= n;
     if (buffer_rows_ == capacity_rows_) {
       if (absl::Status s = RunBatch(/*last=*/false); !s.ok()) return s;

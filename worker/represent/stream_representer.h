@@ -55,7 +55,8 @@ class StreamRepresenter {
   // The position Feed wants next.
   int64_t next_instruction() const { return buffer_begin_ + buffer_rows_; }
 
-  // features: [count][kRawFeatures] row-major. OUT_OF_RANGE past the range's
+  // features: [count][schema().count()] row-major, by the model's
+  // feature schema. OUT_OF_RANGE past the range's
   // end, INVALID_ARGUMENT for features whose inputs exceed kMaxInput or are
   // NaN. After an error the object is of no further use.
   absl::Status Feed(const float* features, size_t count);

@@ -34,20 +34,22 @@ std::string Text(const json& object, const char* key) {
   return it != object.end() && it->is_string() ? it->get<std::string>() : "";
 }
 
-absl::Status LoadFeatures(const std::string& folder, TrainingProgram& program) {
+absl::Status LoadFeatures(const std::string& folder,
+                          const compute::FeatureSchema& schema,
+                          TrainingProgram& program) {
   auto trace = trace::OpenFileSource(folder + "/trace.txt.zst");
   if (!trace.ok()) return trace.status();
   auto stores = trace::OpenFileSource(folder + "/trace.sq.txt.zst");
   if (!stores.ok()) return stores.status();
   trace::Gem5Importer importer(*std::move(trace), *std::move(stores), {});
-  compute::FeatureExtractor extractor;
+  compute::FeatureExtractor extractor(schema);
   trace::TraceChunk chunk;
   for (;;) {
     absl::StatusOr<bool> more = importer.Next(&chunk);
     if (!more.ok()) return more.status();
     if (!*more) break;
     const size_t old = program.features.size();
-    program.features.resize(old + chunk.block.size() * compute::kFeatureCount);
+    program.features.resize(old + chunk.block.size() * schema.count());
     absl::Status status =
         extractor.Extract(chunk.block, &program.features[old]);
     if (!status.ok()) return status;
@@ -106,6 +108,7 @@ absl::StatusOr<Dataset> LoadDataset(const std::string& directory,
   if (!programs.ok()) return programs.status();
 
   Dataset data;
+  data.schema = options.schema;
   std::vector<size_t> columns;
   for (size_t i = 0; i < architectures->size(); ++i) {
     const json& a = (*architectures)[i];
@@ -127,7 +130,7 @@ absl::StatusOr<Dataset> LoadDataset(const std::string& directory,
       continue;
     }
     const std::string folder = absl::StrCat(directory, "/gem5/", program.name);
-    absl::Status status = LoadFeatures(folder, program);
+    absl::Status status = LoadFeatures(folder, *options.schema, program);
     if (!status.ok()) return status;
     const size_t expected = p.value("instructions", size_t{0});
     if (program.instructions != expected) {

@@ -19,6 +19,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "worker/features/feature_schema.h"
 
 namespace perfvec::train {
 
@@ -26,7 +27,7 @@ struct TrainingProgram {
   std::string name;
   std::string family;
   size_t instructions = 0;
-  std::vector<float> features;    // [instructions][51]
+  std::vector<float> features;    // [instructions][schema->count()]
   std::vector<uint16_t> latency;  // [instructions][architectures], 0.1 ns
 };
 
@@ -36,11 +37,13 @@ struct TrainingArchitecture {
 };
 
 struct Dataset {
+  const compute::FeatureSchema* schema = nullptr;  // of every row of features
   std::vector<TrainingArchitecture> architectures;
   std::vector<TrainingProgram> programs;
 };
 
 struct DatasetOptions {
+  const compute::FeatureSchema* schema = &compute::RichFeatureSchema();
   // Only programs and architectures of this split are opened.
   std::string split = "seen";
   // Empty: all programs of the split.
@@ -50,7 +53,7 @@ struct DatasetOptions {
 };
 
 // NOT_FOUND or INVALID_ARGUMENT naming the file, what was expected and what was
-// found. Needs 204 + 2 * architectures bytes of memory an instruction.
+// found. Needs 4 * features + 2 * architectures bytes of memory an instruction.
 absl::StatusOr<Dataset> LoadDataset(const std::string& directory,
                                     const DatasetOptions& options);
 

@@ -33,8 +33,10 @@ constexpr int kFolds = 5;
 
 struct Command {
   std::string data, out, report, license = "CC-BY-4.0";
+  std::string features{compute::kRichFeatureSchemaId};
   std::string name = "perfvec-lstm";
   size_t fit_instructions = 60000;
+  int threads = 2;
   bool all_families = false;
   TrainOptions options;
 };
@@ -138,11 +140,12 @@ compute::TensorMap Tensors(const Network& net, const std::vector<double>& table,
 }
 
 absl::Status Run(const Command& command) {
-  openblas_set_num_threads(command.options.threads);
+  openblas_set_num_threads(command.threads);
   DatasetOptions dataset_options;
   dataset_options.progress = [](const std::string& name) {
     std::fprintf(stderr, "loaded %s\n", name.c_str());
   };
+  dataset_options.schema = compute::FindFeatureSchema(command.features);
   auto data = LoadDataset(command.data, dataset_options);
   if (!data.ok()) return data.status();
   std::set<std::string> names;
@@ -153,6 +156,7 @@ absl::Status Run(const Command& command) {
     if (index++ % 8 == 5 && !command.all_families) held_back.insert(family);
   }
   Dataset training, validation;
+  training.schema = validation.schema = data->schema;
   training.architectures = data->architectures;
   for (TrainingProgram& p : data->programs) {
     (held_back.count(p.family) ? validation : training)
@@ -217,6 +221,7 @@ absl::Status Run(const Command& command) {
 
   compute::Manifest manifest;
   manifest.name = command.name;
+  manifest.feature_schema = std::string(training.schema->id);
   manifest.inputs = model->encoding;
   manifest.layers = command.options.layers;
   manifest.width = h;
@@ -250,11 +255,14 @@ void AddTrainCommand(CLI::App* app, int* exit_code) {
   CLI::App* sub = app->add_subcommand(
       "train", "Train a foundation model on traces with simulated latencies");
   TrainOptions& o = command->options;
-  o.threads = 2;
   sub->add_option("--data", command->data,
                   "Folder with programs.json, architectures.json and gem5/")
       ->required();
   sub->add_option("--out", command->out, "Directory for the model")->required();
+  sub->add_option("--features", command->features, "Feature schema")
+      ->check(CLI::IsMember({std::string(compute::kFeatureSchemaId),
+                             std::string(compute::kRichFeatureSchemaId)}))
+      ->capture_default_str();
   sub->add_option("--name", command->name, "Name in the manifest");
   sub->add_option("--report", command->report, "Validation report (JSON)");
   sub->add_option("--updates", o.updates, "Optimiser steps");
@@ -268,11 +276,7 @@ void AddTrainCommand(CLI::App* app, int* exit_code) {
   sub->add_option("--program-power", o.program_power,
                   "A program counts 1 / (mean latency)^power");
   sub->add_option("--seed", o.seed, "Random seed");
-  sub->add_option("--threads", o.threads, "Threads of the products");
-  sub->add_flag(
-      "--bf16,!--fp32", o.bf16,
-      "Products on bfloat16 operands where the CPU has them (default), "
-      "or single precision");
+  sub->add_option("--threads", command->threads, "Threads of the products");
   sub->add_option("--checkpoint", o.checkpoint_path,
                   "Written every 250 updates; gone on from if it is there");
   sub->add_option("--log", o.log_path, "Progress as JSON lines");

@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <map>
 #include <numeric>
 #include <random>
 
@@ -19,21 +18,8 @@
 namespace perfvec::train {
 namespace {
 
-using compute::InputColumn;
-using compute::kRawFeatures;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kOpClassFeature = 1;
-constexpr float kFirstAccess = 1e8f;
-// The class of the first three sources and two destinations; the index follows.
-constexpr int kRegisterClassFeatures[] = {23, 25, 27, 39, 41};
-constexpr int kRegisterClassBits = 3, kRegisterIndexBits = 7;
-// Distances: of the fetched line, over loads, over stores, and since the same
-// address was accessed.
-constexpr int kDistanceFeatures[] = {18, 20, 21, 22};
-constexpr int kStackDistanceFeatures[] = {18, 20, 21};
-// An operation class rarer than this in training shares one meaning: none.
-constexpr double kRareShare = 2e-5;
 constexpr int kSegment = 1024, kSegmentWarmUp = 255;
 
 struct Adam {
@@ -142,80 +128,11 @@ double MeanLatency(const TrainingProgram& p, size_t architectures,
 
 }  // namespace
 
-compute::InputEncoding MakeEncoding(const std::vector<TrainingProgram>& data) {
-  compute::InputEncoding encoding;
-  std::map<float, double> op_classes;
-  double total = 0;
-  for (const TrainingProgram& p : data) {
-    total += p.instructions;
-    for (size_t i = 0; i < p.instructions; ++i) {
-      op_classes[p.features[i * kRawFeatures + kOpClassFeature]] += 1;
-    }
-  }
-  for (int f = 0; f < kRawFeatures; ++f) {
-    if (f == kOpClassFeature) continue;
-    InputColumn c;
-    c.feature = f;
-    const bool distance = std::count(std::begin(kDistanceFeatures),
-                                     std::end(kDistanceFeatures), f) > 0;
-    if (distance) c.transform = InputColumn::Transform::kLog2OnePlus;
-    encoding.columns.push_back(c);
-  }
-  for (const auto& [op_class, count] : op_classes) {
-    if (count < kRareShare * total) continue;
-    encoding.columns.push_back(
-        {kOpClassFeature, InputColumn::Transform::kEquals, op_class, 0, 1});
-  }
-  // Registers are names, not amounts: which one it is stands in their bits.
-  for (int f : kRegisterClassFeatures) {
-    for (int bit = 0; bit < kRegisterClassBits; ++bit) {
-      encoding.columns.push_back(
-          {f, InputColumn::Transform::kBit, static_cast<float>(bit), 0, 1});
-    }
-    for (int bit = 0; bit < kRegisterIndexBits; ++bit) {
-      encoding.columns.push_back(
-          {f + 1, InputColumn::Transform::kBit, static_cast<float>(bit), 0, 1});
-    }
-  }
-  for (int f : kStackDistanceFeatures) {
-    encoding.columns.push_back(
-        {f, InputColumn::Transform::kEquals, kFirstAccess, 0, 1});
-  }
-  const size_t width = encoding.width();
-  std::vector<double> sum(width), square(width);
-  std::vector<float> row(width);
-  for (const TrainingProgram& p : data) {
-    for (size_t i = 0; i < p.instructions; i += 7) {
-      encoding.Encode(&p.features[i * kRawFeatures], 1, row.data());
-      for (size_t c = 0; c < width; ++c) {
-        sum[c] += row[c];
-        square[c] += double{row[c]} * row[c];
-      }
-    }
-  }
-  double samples = 0;
-  for (const TrainingProgram& p : data) samples += (p.instructions + 6) / 7;
-  for (size_t c = 0; c < width; ++c) {
-    InputColumn& column = encoding.columns[c];
-    const double mean = sum[c] / samples;
-    const double deviation =
-        std::sqrt(std::max(0.0, square[c] / samples - mean * mean));
-    column.mean = mean;
-    // A rare indicator would otherwise become a huge input.
-    const bool indicator =
-        column.transform == InputColumn::Transform::kEquals ||
-        column.transform == InputColumn::Transform::kBit;
-    column.deviation = indicator ? std::max(deviation, 0.1)
-                                 : (deviation > 1e-3 ? deviation : 1.0);
-  }
-  return encoding;
-}
-
 absl::StatusOr<TrainedModel> Train(const Dataset& data,
                                    const TrainOptions& options) {
   const size_t a = data.architectures.size();
   const int lanes = options.lanes, steps = options.steps;
-  compute::InputEncoding encoding = MakeEncoding(data.programs);
+  compute::InputEncoding encoding = MakeEncoding(data);
   const size_t width = encoding.width();
 
   std::vector<double> scales(a);
@@ -244,9 +161,7 @@ absl::StatusOr<TrainedModel> Train(const Dataset& data,
                            .width = options.width,
                            .layers = options.layers,
                            .architectures = static_cast<int>(a),
-                           .seed = options.seed,
-                           .bf16 = options.bf16,
-                           .threads = options.threads});
+                           .seed = options.seed});
   if (!made.ok()) return made.status();
   Network& net = **made;
   Adam adam(net.parameters().size());
@@ -284,7 +199,7 @@ absl::StatusOr<TrainedModel> Train(const Dataset& data,
         net.ResetLane(b);
       }
       const TrainingProgram& p = data.programs[l.program];
-      encoding.Encode(&p.features[l.position * kRawFeatures], steps,
+      encoding.Encode(&p.features[l.position * encoding.feature_count], steps,
                       piece.data());
       for (int t = 0; t < steps; ++t) {
         const size_t row = size_t(t) * lanes + b;
@@ -379,8 +294,9 @@ ProgramEvidence GatherEvidence(TrainedModel& model,
         for (int b = 0; b < lanes; ++b) {
           const int64_t i = int64_t(s) + int64_t(b) * kSegment + step + u;
           if (i < 0 || i >= int64_t(program.instructions)) continue;
-          model.encoding.Encode(&program.features[i * kRawFeatures], 1,
-                                &x[(size_t(u) * lanes + b) * inputs]);
+          model.encoding.Encode(
+              &program.features[i * model.encoding.feature_count], 1,
+              &x[(size_t(u) * lanes + b) * inputs]);
         }
       }
       model.network->Represent(x.data(), kSteps, lanes);

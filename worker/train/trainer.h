@@ -25,6 +25,7 @@
 #include "worker/model/input_encoding.h"
 #include "worker/train/architecture_fit.h"
 #include "worker/train/dataset.h"
+#include "worker/train/encoding.h"
 #include "worker/train/network.h"
 
 namespace perfvec::train {
@@ -44,8 +45,6 @@ struct TrainOptions {
   double program_power = 1.5;  // a program counts 1 / (mean latency)^power
   double gradient_norm_limit = 1.0;
   uint64_t seed = 1;
-  bool bf16 = true;  // products on bfloat16 operands where the CPU has them
-  int threads = 1;   // of the network
   std::string checkpoint_path;  // written every checkpoint_updates, if set
   int checkpoint_updates = 250;
   std::string log_path;  // JSON lines; empty: none
@@ -56,9 +55,6 @@ struct TrainedModel {
   std::unique_ptr<Network> network;
   std::vector<double> scales;  // mean latency of each architecture, 0.1 ns
 };
-
-// Columns and statistics from the training programs only.
-compute::InputEncoding MakeEncoding(const std::vector<TrainingProgram>& data);
 
 // Goes on from options.checkpoint_path if that file is there.
 absl::StatusOr<TrainedModel> Train(const Dataset& data,

@@ -46,7 +46,7 @@ TEST(FoundationModelTest, SaveAndLoad) {
     EXPECT_EQ(loaded->tensors().at(name).values, tensor.values) << name;
   }
   const FoundationModel::LstmLayer layer = loaded->Layer(0);
-  EXPECT_EQ(layer.inputs, kRawFeatures + 8);
+  EXPECT_EQ(layer.inputs, kFeatureCount + 8);
   EXPECT_EQ(layer.weight_hh[5],
             model->tensors().at("lstm.weight_hh_l0").values[5]);
   EXPECT_EQ(loaded->ArchitectureVector(1)[2],

@@ -15,7 +15,7 @@ using Transform = InputColumn::Transform;
 float EncodeOne(InputColumn column, float x) {
   InputEncoding encoding;
   encoding.columns = {column};
-  std::vector<float> features(kRawFeatures, -1);
+  std::vector<float> features(kFeatureCount, -1);
   features[static_cast<size_t>(column.feature)] = x;
   float input = 0;
   encoding.Encode(features.data(), 1, &input);
@@ -37,7 +37,7 @@ TEST(InputEncodingTest, RowsAndColumnsInOrder) {
   InputEncoding encoding;
   encoding.columns = {{50, Transform::kIdentity, 0, 0, 1},
                       {0, Transform::kIdentity, 0, 0, 1}};
-  std::vector<float> features(2 * kRawFeatures);
+  std::vector<float> features(2 * kFeatureCount);
   for (size_t i = 0; i < features.size(); ++i) features[i] = 1.0f * i;
   float inputs[4];
   encoding.Encode(features.data(), 2, inputs);

@@ -86,8 +86,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "\"cell\": expected lstm, found gru"},
         BadCase{"Mode", [](Json& j) { j["mode"] = "both"; },
                 "\"mode\": expected stream or window, found both"},
-        BadCase{"Schema", [](Json& j) { j["feature_schema"] = "x"; },
-                "\"feature_schema\": expected perfvec-51-v1, found x"},
+        BadCase{
+            "Schema", [](Json& j) { j["feature_schema"] = "x"; },
+            "\"feature_schema\": expected perfvec-51-v1 or perfvec-rich-v1, "
+            "found x"},
         BadCase{"NoInputs", [](Json& j) { j["inputs"] = Json::array(); },
                 "\"inputs (their number)\": expected an integer from 1"},
         BadCase{"FeatureNumber",

@@ -18,7 +18,7 @@ inline Manifest SmallManifest(int layers, int width) {
   m.layers = layers;
   m.width = width;
   m.license = "CC0-1.0";
-  for (int i = 0; i < kRawFeatures; ++i) {
+  for (int i = 0; i < kFeatureCount; ++i) {
     InputColumn column;
     column.feature = i;
     column.mean = 0.25f * i;

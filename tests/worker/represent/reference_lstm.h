@@ -86,9 +86,9 @@ inline std::vector<float> RandomRows(size_t count, uint64_t seed,
 // span the range.
 inline std::vector<float> RandomFeatures(size_t instructions, uint64_t seed) {
   std::mt19937_64 random(seed);
-  std::vector<float> features(instructions * kRawFeatures);
+  std::vector<float> features(instructions * kFeatureCount);
   for (size_t i = 0; i < features.size(); ++i) {
-    const size_t f = i % kRawFeatures;
+    const size_t f = i % kFeatureCount;
     features[i] = f >= 18 && f <= 22
                       ? std::exp2(static_cast<float>(random() % 26))
                       : static_cast<float>(random() % 16);

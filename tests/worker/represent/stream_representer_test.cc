@@ -51,11 +51,11 @@ absl::StatusOr<ProgramVectorAccumulator> Represent(
       StreamRepresenter::Create(back_end, range, {});
   if (!stream.ok()) return stream.status();
   std::mt19937_64 random(seed);
-  const int64_t count = static_cast<int64_t>(features.size() / kRawFeatures);
+  const int64_t count = static_cast<int64_t>(features.size() / kFeatureCount);
   const int64_t end = std::min(range.end, count);
   for (int64_t at = stream->first_instruction(); at < end;) {
     const int64_t n = std::min<int64_t>(end - at, random() % 700);
-    absl::Status s = stream->Feed(&features[at * kRawFeatures], n);
+    absl::Status s = stream->Feed(&features[at * kFeatureCount], n);
     if (!s.ok()) return s;
     at += n;
     EXPECT_EQ(stream->next_instruction(), at);
@@ -67,7 +67,7 @@ absl::StatusOr<ProgramVectorAccumulator> Represent(
 std::vector<double> Definition(const FoundationModel& model,
                                const std::vector<float>& features) {
   const Manifest& m = model.manifest();
-  const int64_t count = static_cast<int64_t>(features.size() / kRawFeatures);
+  const int64_t count = static_cast<int64_t>(features.size() / kFeatureCount);
   std::vector<float> inputs(count * m.inputs.width());
   m.inputs.Encode(features.data(), count, inputs.data());
   std::vector<double> sum(m.width, 0.0);
@@ -199,7 +199,7 @@ TEST(StreamRepresenterErrorsTest, NonFiniteFeaturesAreRefusedByPosition) {
   for (float bad : {NAN, INFINITY, 1e30f}) {
     auto stream = StreamRepresenter::Create(back_end.get(), {}, {});
     std::vector<float> features = RandomFeatures(5, kSeed);
-    features[3 * kRawFeatures + 7] = bad;
+    features[3 * kFeatureCount + 7] = bad;
     const absl::Status s = stream->Feed(features.data(), 5);
     EXPECT_EQ(s.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(s.message()), HasSubstr("instructions 0 to 4"));
@@ -218,7 +218,7 @@ TEST(StreamRepresenterErrorsTest, ProgressIsReportedAndCanStop) {
   const int64_t batch = 16 * back_end->PreferredLanes();
   const std::vector<float> features = RandomFeatures(4 * batch, kSeed);
   const absl::Status s =
-      stream->Feed(features.data(), features.size() / kRawFeatures);
+      stream->Feed(features.data(), features.size() / kFeatureCount);
   EXPECT_EQ(s.code(), absl::StatusCode::kCancelled);
   EXPECT_THAT(seen, ::testing::ElementsAre(batch, 2 * batch, 3 * batch));
 }

@@ -49,9 +49,9 @@ ProgramVectorAccumulator Represent(Representer* back_end,
   EXPECT_TRUE(stream.ok()) << stream.status();
   const int64_t from = stream->first_instruction();
   const int64_t end = std::min<int64_t>(
-      range.end, static_cast<int64_t>(features.size() / kRawFeatures));
+      range.end, static_cast<int64_t>(features.size() / kFeatureCount));
   const absl::Status s =
-      stream->Feed(&features[from * kRawFeatures], end - from);
+      stream->Feed(&features[from * kFeatureCount], end - from);
   EXPECT_TRUE(s.ok()) << s;
   absl::StatusOr<ProgramVectorAccumulator> sum = stream->Finish();
   EXPECT_TRUE(sum.ok()) << sum.status();

@@ -14,6 +14,7 @@ constexpr int kArchitectures = 2;
 // Loads cost 40 and 90, all else 10 and 5: learnable from the op class alone.
 Dataset TwoProgramSet() {
   Dataset data;
+  data.schema = &compute::PublishedFeatureSchema();
   data.architectures = {{"fast", "{}"}, {"slow", "{}"}};
   for (int p = 0; p < 2; ++p) {
     TrainingProgram program;
@@ -22,7 +23,7 @@ Dataset TwoProgramSet() {
     program.instructions = 3000;
     for (size_t i = 0; i < program.instructions; ++i) {
       const bool load = i % (3 + p) == 0;
-      std::vector<float> row(compute::kRawFeatures);
+      std::vector<float> row(compute::kFeatureCount);
       row[1] = load ? 48 : 2;
       row[3] = load;
       program.features.insert(program.features.end(), row.begin(), row.end());

@@ -1,0 +1,116 @@
+#include "worker/train/encoding.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <vector>
+
+namespace perfvec::train {
+namespace {
+
+using compute::FeatureInfo;
+using compute::FeatureKind;
+using compute::InputColumn;
+using compute::InputEncoding;
+using Transform = InputColumn::Transform;
+
+// The class of the first three sources and two destinations; the index follows.
+constexpr int kRegisterClassFeatures[] = {
+    compute::kFeatureSources, compute::kFeatureSources + 2,
+    compute::kFeatureSources + 4, compute::kFeatureDestinations,
+    compute::kFeatureDestinations + 2};
+constexpr int kRegisterClassBits = 3, kRegisterIndexBits = 7;
+// An operation class rarer than this in training shares one meaning: none.
+constexpr double kRareShare = 2e-5;
+// Statistics are taken of every seventh instruction.
+constexpr size_t kSampleStep = 7;
+
+void Add(InputEncoding* encoding, int feature, Transform transform,
+         float value = 0) {
+  encoding->columns.push_back({feature, transform, value, 0, 1});
+}
+
+void AddOperations(const Dataset& data, InputEncoding* encoding) {
+  std::map<float, double> op_classes;
+  double total = 0;
+  for (const TrainingProgram& p : data.programs) {
+    total += p.instructions;
+    for (size_t i = 0; i < p.instructions; ++i) {
+      op_classes[p.features[i * encoding->feature_count +
+                            compute::kFeatureOperation]] += 1;
+    }
+  }
+  for (const auto& [op_class, count] : op_classes) {
+    if (count < kRareShare * total) continue;
+    Add(encoding, compute::kFeatureOperation, Transform::kEquals, op_class);
+  }
+}
+
+// Registers are names, not amounts: which one it is stands in their bits.
+void AddRegisterBits(bool index_bits, InputEncoding* encoding) {
+  for (int f : kRegisterClassFeatures) {
+    for (int bit = 0; bit < kRegisterClassBits; ++bit) {
+      Add(encoding, f, Transform::kBit, bit);
+    }
+    for (int bit = 0; index_bits && bit < kRegisterIndexBits; ++bit) {
+      Add(encoding, f + 1, Transform::kBit, bit);
+    }
+  }
+}
+
+// `rich`: no column's deviation is below 0.1 (log2 units, or of a flag), so
+// that a rare event does not become a huge input.
+void SetStatistics(const Dataset& data, bool rich, InputEncoding* encoding) {
+  const size_t width = encoding->width();
+  std::vector<double> sum(width), square(width);
+  std::vector<float> row(width);
+  double samples = 0;
+  for (const TrainingProgram& p : data.programs) {
+    for (size_t i = 0; i < p.instructions; i += kSampleStep) {
+      encoding->Encode(&p.features[i * encoding->feature_count], 1, row.data());
+      for (size_t c = 0; c < width; ++c) {
+        sum[c] += row[c];
+        square[c] += double{row[c]} * row[c];
+      }
+      ++samples;
+    }
+  }
+  for (size_t c = 0; c < width; ++c) {
+    InputColumn& column = encoding->columns[c];
+    const double mean = sum[c] / samples;
+    const double deviation =
+        std::sqrt(std::max(0.0, square[c] / samples - mean * mean));
+    column.mean = mean;
+    const bool indicator = column.transform == Transform::kEquals ||
+                           column.transform == Transform::kBit;
+    column.deviation = rich || indicator ? std::max(deviation, 0.1)
+                                         : (deviation > 1e-3 ? deviation : 1.0);
+  }
+}
+
+}  // namespace
+
+InputEncoding MakeEncoding(const Dataset& data) {
+  const bool rich = data.schema->id == compute::kRichFeatureSchemaId;
+  InputEncoding encoding;
+  encoding.feature_count = data.schema->count();
+  for (int f = 0; f < encoding.feature_count; ++f) {
+    const FeatureInfo& info = data.schema->features[f];
+    if (f == compute::kFeatureOperation) continue;
+    if (rich && info.kind == FeatureKind::kName) continue;
+    const bool wide =
+        info.kind == FeatureKind::kCount || info.kind == FeatureKind::kDistance;
+    Add(&encoding, f, wide ? Transform::kLog2OnePlus : Transform::kIdentity);
+  }
+  AddOperations(data, &encoding);
+  AddRegisterBits(/*index_bits=*/!rich, &encoding);
+  for (int f = 0; f < encoding.feature_count; ++f) {
+    const FeatureInfo& info = data.schema->features[f];
+    if (info.kind != FeatureKind::kDistance) continue;
+    Add(&encoding, f, Transform::kEquals, info.limit);
+  }
+  SetStatistics(data, rich, &encoding);
+  return encoding;
+}
+
+}  // namespace perfvec::train

@@ -1,0 +1,25 @@
+// How the features of a data set become the inputs of a network: which columns
+// and, from the training programs only, their mean and deviation.
+//
+// Published schema: every feature as it is, distances as log2, and beside them
+// the operation one class at a time, the bits of registers, and first accesses.
+// Rich schema: each feature as its kind asks for (feature_schema.h); registers
+// only by the class of the first three sources and two destinations, since
+// which one it is says less than who wrote it and when.
+//
+// Any thread; the same data gives the same encoding.
+//
+//   compute::InputEncoding encoding = MakeEncoding(data);
+#ifndef PERFVEC_WORKER_TRAIN_ENCODING_H_
+#define PERFVEC_WORKER_TRAIN_ENCODING_H_
+
+#include "worker/model/input_encoding.h"
+#include "worker/train/dataset.h"
+
+namespace perfvec::train {
+
+compute::InputEncoding MakeEncoding(const Dataset& data);
+
+}  // namespace perfvec::train
+
+#endif  // PERFVEC_WORKER_TRAIN_ENCODING_H_
