@@ -2,6 +2,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "worker/train/fused_lstm_network.h"
 #include "worker/train/lstm_network.h"
 
 namespace perfvec::train {
@@ -23,7 +24,12 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(
                        ", found ", f.value));
     }
   }
-  if (shape.family == "lstm") return std::make_unique<LstmNetwork>(shape);
+  if (shape.family == "lstm") {
+    if (FusedLstmNetwork::Serves(shape)) {
+      return std::make_unique<FusedLstmNetwork>(shape);
+    }
+    return std::make_unique<LstmNetwork>(shape);
+  }
   return absl::InvalidArgumentError(absl::StrCat(
       "network: expected the family lstm, found '", shape.family, "'"));
 }

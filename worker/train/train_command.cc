@@ -36,7 +36,6 @@ struct Command {
   std::string features{compute::kRichFeatureSchemaId};
   std::string name = "perfvec-lstm";
   size_t fit_instructions = 60000;
-  int threads = 2;
   bool all_families = false;
   TrainOptions options;
 };
@@ -140,7 +139,7 @@ compute::TensorMap Tensors(const Network& net, const std::vector<double>& table,
 }
 
 absl::Status Run(const Command& command) {
-  openblas_set_num_threads(command.threads);
+  openblas_set_num_threads(command.options.threads);
   DatasetOptions dataset_options;
   dataset_options.progress = [](const std::string& name) {
     std::fprintf(stderr, "loaded %s\n", name.c_str());
@@ -255,6 +254,7 @@ void AddTrainCommand(CLI::App* app, int* exit_code) {
   CLI::App* sub = app->add_subcommand(
       "train", "Train a foundation model on traces with simulated latencies");
   TrainOptions& o = command->options;
+  o.threads = 2;
   sub->add_option("--data", command->data,
                   "Folder with programs.json, architectures.json and gem5/")
       ->required();
@@ -276,7 +276,11 @@ void AddTrainCommand(CLI::App* app, int* exit_code) {
   sub->add_option("--program-power", o.program_power,
                   "A program counts 1 / (mean latency)^power");
   sub->add_option("--seed", o.seed, "Random seed");
-  sub->add_option("--threads", command->threads, "Threads of the products");
+  sub->add_option("--threads", o.threads, "Threads of the products");
+  sub->add_flag(
+      "--bf16,!--fp32", o.bf16,
+      "Products on bfloat16 operands where the CPU has them (default), "
+      "or single precision");
   sub->add_option("--checkpoint", o.checkpoint_path,
                   "Written every 250 updates; gone on from if it is there");
   sub->add_option("--log", o.log_path, "Progress as JSON lines");

@@ -161,7 +161,9 @@ absl::StatusOr<TrainedModel> Train(const Dataset& data,
                            .width = options.width,
                            .layers = options.layers,
                            .architectures = static_cast<int>(a),
-                           .seed = options.seed});
+                           .seed = options.seed,
+                           .bf16 = options.bf16,
+                           .threads = options.threads});
   if (!made.ok()) return made.status();
   Network& net = **made;
   Adam adam(net.parameters().size());

@@ -45,6 +45,8 @@ struct TrainOptions {
   double program_power = 1.5;  // a program counts 1 / (mean latency)^power
   double gradient_norm_limit = 1.0;
   uint64_t seed = 1;
+  bool bf16 = true;  // products on bfloat16 operands where the CPU has them
+  int threads = 1;   // of the network
   std::string checkpoint_path;  // written every checkpoint_updates, if set
   int checkpoint_updates = 250;
   std::string log_path;  // JSON lines; empty: none
