@@ -6,9 +6,14 @@
 namespace perfvec::train {
 namespace {
 
-// Words of the summed index a block of columns is packed for at a time: with 64
-// columns 128 kB, half of a second-level cache of common size at most.
-constexpr size_t kSumWords = 512;
+// Words of the summed index that a sum goes through at a time, and panels that
+// share a pass over the broadcast side: four panels (256 kB) and their sums
+// stay in the second-level cache.
+constexpr size_t kSumWords = 256;
+constexpr int kGroup = 4;
+// Rows packed at a time: they stay in cache while their columns are gone
+// through. Even, for pairs.
+constexpr size_t kPackRows = 128;
 
 const LstmKernels* KernelsFor(const NetworkShape& shape) {
   const LstmKernels* bf16 = shape.bf16 ? Avx512Bf16Kernels() : nullptr;
@@ -317,98 +322,99 @@ void FusedLstmNetwork::BackwardLanes(size_t l, const float* d_predictions,
   }
 }
 
-void FusedLstmNetwork::PackBroadcast(const LstmKernels& kernels,
-                                     const std::vector<Columns>& sides) {
+void FusedLstmNetwork::SumOverRows(
+    const LstmKernels& kernels, const std::vector<Columns>& broadcast,
+    const Columns& panels,
+    const std::function<void(int, const float*)>& finish) {
   const size_t rows = size_t(steps_) * lanes_, per = kernels.elements_per_word;
   const size_t words = RoundUp(rows, per) / per;
-  size_t blocks = 0;
-  for (const Columns& s : sides) blocks += RoundUp(s.count, kBroadcastBlock);
-  broadcast_.resize(blocks * words);
-  const size_t rows_a_task = kSumWords * per;
-  pool_.ForEach((rows + rows_a_task - 1) / rows_a_task, [&](int task) {
-    const size_t row = task * rows_a_task;
-    uint32_t* to = &broadcast_[row / per * kBroadcastBlock];
-    for (const Columns& s : sides) {
-      for (int c = 0; c < s.count; c += kBroadcastBlock) {
-        kernels.pack_rows(s.rows + row * s.stride, s.stride,
-                          std::min(rows_a_task, rows - row), c,
-                          std::min(kBroadcastBlock, s.count - c),
-                          kBroadcastBlock, to);
-        to += words * kBroadcastBlock;
+  size_t columns = 0, blocks = 0;
+  for (const Columns& c : broadcast) {
+    columns += c.count;
+    blocks += (c.count + kBroadcastBlock - 1) / kBroadcastBlock;
+  }
+  const int panel_count = (panels.count + kPanel - 1) / kPanel;
+  broadcast_.resize(blocks * kBroadcastBlock * words);
+  panels_.resize(panel_count * kPanel * words);
+  const auto pack = [&](const Columns& c, size_t row, size_t width,
+                        uint32_t* to) {
+    for (size_t i = 0; i < c.count; i += width) {
+      kernels.pack_rows(
+          c.rows + row * c.stride, c.stride, std::min(kPackRows, rows - row), i,
+          std::min(width, c.count - i), width, to + row / per * width);
+      to += words * width;
+    }
+    return to;
+  };
+  pool_.ForEach((rows + kPackRows - 1) / kPackRows, [&](int task) {
+    const size_t row = task * kPackRows;
+    uint32_t* to = broadcast_.data();
+    for (const Columns& c : broadcast) to = pack(c, row, kBroadcastBlock, to);
+    pack(panels, row, kPanel, panels_.data());
+  });
+  const int most = std::min(kGroup, std::max(1, panel_count / pool_.threads()));
+  pool_.ForEach((panel_count + most - 1) / most, [&](int task) {
+    const int first = task * most;
+    const int group = std::min(most, panel_count - first);
+    std::vector<float> sum(columns * kPanel * group);
+    for (size_t k = 0; k < words; k += kSumWords) {
+      const size_t n = std::min(kSumWords, words - k);
+      const uint32_t* from = &broadcast_[k * kBroadcastBlock];
+      size_t column = 0;
+      for (const Columns& c : broadcast) {
+        for (size_t i = 0; i < c.count; i += kBroadcastBlock) {
+          const int m = std::min<size_t>(kBroadcastBlock, c.count - i);
+          for (int g = 0; g < group; ++g) {
+            kernels.accumulate(n, m, from,
+                               &panels_[((first + g) * words + k) * kPanel],
+                               &sum[(g * columns + column) * kPanel]);
+          }
+          from += words * kBroadcastBlock;
+          column += m;
+        }
       }
+    }
+    for (int g = 0; g < group; ++g) {
+      finish(first + g, &sum[g * columns * kPanel]);
     }
   });
-}
-
-void FusedLstmNetwork::SumOverRows(const LstmKernels& kernels,
-                                   const std::vector<Columns>& sides,
-                                   const uint32_t* other, size_t stride,
-                                   int column, int columns,
-                                   std::vector<float>& sum) const {
-  const size_t rows = size_t(steps_) * lanes_, per = kernels.elements_per_word;
-  const size_t words = RoundUp(rows, per) / per;
-  size_t total = 0;
-  for (const Columns& s : sides) total += s.count;
-  sum.assign(total * kPanel, 0.0f);
-  Words panel(std::min(words, kSumWords) * kPanel);
-  for (size_t k = 0; k < words; k += kSumWords) {
-    const size_t row = k * per;
-    kernels.pack_rows(other + row * stride, stride,
-                      std::min(kSumWords * per, rows - row), column, columns,
-                      kPanel, panel.data());
-    const uint32_t* from = &broadcast_[k * kBroadcastBlock];
-    float* to = sum.data();
-    for (const Columns& s : sides) {
-      for (int c = 0; c < s.count; c += kBroadcastBlock) {
-        const int m = std::min(kBroadcastBlock, s.count - c);
-        kernels.accumulate(std::min(kSumWords, words - k), m, from,
-                           panel.data(), to);
-        from += words * kBroadcastBlock;
-        to += m * kPanel;
-      }
-    }
-  }
 }
 
 void FusedLstmNetwork::LayerGradients(size_t l) {
   const LayerOffsets& o = layers()[l];
   const int h = shape_.width;
-  const std::vector<Columns> sides = {
-      {Input(l), InputStride(l), o.inputs},
-      {layer_[l].hidden.data(), hidden_stride_, h + 1}};
-  PackBroadcast(kernels_, sides);
-  pool_.ForEach(Blocks(), [&](int q) {
-    std::vector<float> sum;
-    SumOverRows(kernels_, sides, d_gates_.data(), d_gates_stride_, q * kPanel,
-                kPanel, sum);
-    for (int j = 0; j < kPanel; ++j) {
-      const size_t row = size_t(j / 16) * h + q * 16 + j % 16;
-      const float* from = &sum[j];
-      float* to = &gradients_[o.weight_ih + row * o.inputs];
-      for (int i = 0; i < o.inputs; ++i, from += kPanel) to[i] = *from;
-      to = &gradients_[o.weight_hh + row * h];
-      for (int i = 0; i < h; ++i, from += kPanel) to[i] = *from;
-      gradients_[o.bias + row] = *from;
-    }
-  });
+  SumOverRows(kernels_,
+              {{Input(l), InputStride(l), size_t(o.inputs)},
+               {layer_[l].hidden.data(), hidden_stride_, size_t(h) + 1}},
+              {d_gates_.data(), d_gates_stride_, size_t(4) * h},
+              [&](int q, const float* sum) {
+                for (int j = 0; j < kPanel; ++j) {
+                  const size_t row = size_t(j / 16) * h + q * 16 + j % 16;
+                  const float* from = sum + j;
+                  float* to = &gradients_[o.weight_ih + row * o.inputs];
+                  for (int i = 0; i < o.inputs; ++i, from += kPanel)
+                    to[i] = *from;
+                  to = &gradients_[o.weight_hh + row * h];
+                  for (int i = 0; i < h; ++i, from += kPanel) to[i] = *from;
+                  gradients_[o.bias + row] = *from;
+                }
+              });
 }
 
 void FusedLstmNetwork::TableGradients(const std::vector<float>& d_predictions) {
-  const int h = shape_.width, a = shape_.architectures;
-  const std::vector<Columns> sides = {
-      {reinterpret_cast<const uint32_t*>(d_predictions.data()), size_t(a), a}};
-  PackBroadcast(head_, sides);
-  pool_.ForEach((h + kPanel - 1) / kPanel, [&](int panel) {
-    std::vector<float> sum;
-    const int column = panel * kPanel, n = std::min(kPanel, h - column);
-    SumOverRows(head_, sides,
-                reinterpret_cast<const uint32_t*>(representations_.data()), h,
-                column, n, sum);
-    for (int j = 0; j < a; ++j) {
-      std::copy_n(&sum[size_t(j) * kPanel], n,
-                  &gradients_[table_offset_ + size_t(j) * h + column]);
-    }
-  });
+  const size_t h = shape_.width, a = shape_.architectures;
+  const auto words = [](const std::vector<float>& v) {
+    return reinterpret_cast<const uint32_t*>(v.data());
+  };
+  SumOverRows(
+      head_, {{words(d_predictions), a, a}}, {words(representations_), h, h},
+      [&](int panel, const float* sum) {
+        const size_t column = size_t(panel) * kPanel;
+        for (size_t j = 0; j < a; ++j) {
+          std::copy_n(sum + j * kPanel, std::min<size_t>(kPanel, h - column),
+                      &gradients_[table_offset_ + j * h + column]);
+        }
+      });
 }
 
 }  // namespace perfvec::train

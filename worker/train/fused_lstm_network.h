@@ -10,6 +10,7 @@
 #define PERFVEC_WORKER_TRAIN_FUSED_LSTM_NETWORK_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "worker/train/lstm_kernels.h"
@@ -48,10 +49,9 @@ class FusedLstmNetwork : public LstmNetwork {
   struct Columns {
     const uint32_t* rows;
     size_t stride;
-    int count;
+    size_t count;
   };
 
-  int Blocks() const { return shape_.width / 16; }
   size_t Width() const { return shape_.width; }
   void PackWeights(bool table);
   void CarryState(int steps, int lanes);
@@ -62,14 +62,11 @@ class FusedLstmNetwork : public LstmNetwork {
   void LayerGradients(size_t layer);
   void TableGradients(const std::vector<float>& d_predictions);
   void ForEachLaneRange(const std::function<void(int, int)>& run);
-  // Packs the columns of each of `sides` for the broadcast side of sums.
-  void PackBroadcast(const LstmKernels& kernels,
-                     const std::vector<Columns>& sides);
-  // sum[columns of all sides][64] over all rows, with 64 columns of `other`.
+  // Sums over all rows of products of every broadcast column with every column
+  // of `panels`; finish(panel, sums [broadcast columns][64]) on any thread.
   void SumOverRows(const LstmKernels& kernels,
-                   const std::vector<Columns>& sides, const uint32_t* other,
-                   size_t stride, int column, int columns,
-                   std::vector<float>& sum) const;
+                   const std::vector<Columns>& broadcast, const Columns& panels,
+                   const std::function<void(int, const float*)>& finish);
   // The input of a layer as encoded rows [T*B].
   const uint32_t* Input(size_t layer) const;
   size_t InputStride(size_t layer) const;
@@ -79,7 +76,7 @@ class FusedLstmNetwork : public LstmNetwork {
   ThreadPool pool_;
   std::vector<Layer> layer_;
   size_t x_stride_, hidden_stride_, d_gates_stride_;  // words
-  Words x_words_, d_gates_, broadcast_;
+  Words x_words_, d_gates_, broadcast_, panels_;
   Words table_, d_table_;  // panels: to predictions, back to representations
   std::vector<float> d_output_;
   int steps_ = 0, lanes_ = 0;
