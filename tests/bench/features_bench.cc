@@ -1,7 +1,8 @@
 // Row "features": .pvt to 51 features on one core, against the same loop over
 // other exact stack distance structures, on real traces and on uniform random
-// lines. Figures are per core second: the thread's own CPU time, so that other
-// programs on the machine cost cache, not time.
+// lines; and the rich features beside the 51. Figures are per core second: the
+// thread's own CPU time, so that other programs on the machine cost cache, not
+// time.
 //
 //   features_bench [--pairs N] [--trace NAME] [--no-random-lines]
 //
@@ -28,6 +29,7 @@
 #include "worker/features/cpu_dispatch.h"
 #include "worker/features/feature_extractor.h"
 #include "worker/features/feature_kernel.h"
+#include "worker/features/rich_schema.h"
 #include "worker/features/stack_distance.h"
 
 namespace perfvec::bench {
@@ -35,7 +37,6 @@ namespace {
 
 using compute::BasicStackDistances;
 using compute::FeatureKernel;
-using compute::kFeatureCount;
 using compute::StackDistances;
 
 double CpuSeconds() {
@@ -90,7 +91,7 @@ double TimeDecode(const Trace& trace,
                   const std::function<void(const trace::InstructionBlock&,
                                            float*)>& extract) {
   static auto* features = new std::vector<float>(
-      size_t{trace::kMaxChunkInstructions} * kFeatureCount);
+      size_t{trace::kMaxChunkInstructions} * compute::kRichFeatureCount);
   auto source = std::make_unique<trace::StringSource>(trace.pvt, trace.name);
   const double begin = CpuSeconds();
   auto reader = trace::TraceReader::Open(std::move(source));
@@ -105,13 +106,21 @@ double TimeDecode(const Trace& trace,
   return CpuSeconds() - begin;
 }
 
-double TimeOurs(const Trace& trace) {
-  compute::FeatureExtractor extractor;
+double TimeSchema(const Trace& trace, const compute::FeatureSchema& schema) {
+  compute::FeatureExtractor extractor(schema);
   return TimeDecode(
       trace, [&](const trace::InstructionBlock& block, float* features) {
         const absl::Status status = extractor.Extract(block, features);
         if (!status.ok()) Die(std::string(status.message()));
       });
+}
+
+double TimeOurs(const Trace& trace) {
+  return TimeSchema(trace, compute::PublishedFeatureSchema());
+}
+
+double TimeRich(const Trace& trace) {
+  return TimeSchema(trace, compute::RichFeatureSchema());
 }
 
 template <typename Slots>
@@ -369,6 +378,7 @@ int Main(int argc, char** argv) {
   if (!traces.empty()) {
     for (const Trace& trace : traces) CheckAgreement(trace);
     const std::vector<Comparison> comparisons = {
+        {"features/rich", &TimeRich, &TimeOurs},
         {"features/pvt/splay", &TimeOurs, &TimeRival<SplaySlots>},
         {"features/distances/splay", &TimeStreamsOf<compute::RecencySlots>,
          &TimeStreamsOf<SplaySlots>},

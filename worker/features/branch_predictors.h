@@ -8,7 +8,7 @@
 // starts with local, between local 10 and global 16. Targets: a table indexed
 // by a hash of the branch and the last four taken targets. Returns: a ring of
 // 32 return addresses. Hashed tables have 2^20 (directions) and 2^16 (targets)
-// entries without tags: memory is fixed at 4.6 MiB, and only what is touched
+// entries without tags: memory is fixed at 4.5 MiB, and only what is touched
 // is resident.
 //
 // A "branch" is the number the caller gives it, stable over the trace.

@@ -44,6 +44,17 @@ TEST(InputEncodingTest, RowsAndColumnsInOrder) {
   EXPECT_THAT(inputs, ::testing::ElementsAre(50, 0, 101, 51));
 }
 
+TEST(InputEncodingTest, RowsAreAsLongAsTheSchema) {
+  InputEncoding encoding;
+  encoding.feature_count = 60;
+  encoding.columns = {{59, Transform::kIdentity, 0, 0, 1}};
+  std::vector<float> features(2 * 60);
+  for (size_t i = 0; i < features.size(); ++i) features[i] = 1.0f * i;
+  float inputs[2];
+  encoding.Encode(features.data(), 2, inputs);
+  EXPECT_THAT(inputs, ::testing::ElementsAre(59, 119));
+}
+
 // Within half a unit of the true value, and a hair for the double's own error.
 TEST(InputEncodingTest, Log2IsRightToFloat) {
   const InputColumn column{18, Transform::kLog2OnePlus, 0, 0, 1};

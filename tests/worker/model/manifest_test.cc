@@ -45,6 +45,30 @@ TEST(ManifestTest, IntegersAndFloatsOfEqualValueMeanTheSame) {
   EXPECT_EQ(CanonicalDefinition(*ParseManifest(json.dump(), "m")), a);
 }
 
+TEST(ManifestTest, TheSchemaDecidesWhichFeaturesThereAre) {
+  absl::StatusOr<std::string> text = SerializeManifest(SmallRichManifest(1, 4));
+  ASSERT_TRUE(text.ok()) << text.status();
+  absl::StatusOr<Manifest> m = ParseManifest(*text, "m");
+  ASSERT_TRUE(m.ok()) << m.status();
+  EXPECT_EQ(m->schema().id, kRichFeatureSchemaId);
+  EXPECT_EQ(m->inputs.feature_count, m->schema().count());
+  EXPECT_EQ(*SerializeManifest(*m), *text);
+
+  Json json = Json::parse(*text);
+  json["inputs"].back()["feature"] = 110;
+  EXPECT_THAT(std::string(ParseManifest(json.dump(), "m").status().message()),
+              HasSubstr("expected an integer from 0 to 109, found 110"));
+  json = Json::parse(*text);
+  json["feature_schema"] = kFeatureSchemaId;
+  EXPECT_THAT(std::string(ParseManifest(json.dump(), "m").status().message()),
+              HasSubstr("expected an integer from 0 to 50, found 51"));
+
+  Manifest mixed = SmallRichManifest(1, 4);
+  mixed.inputs.feature_count = kFeatureCount;
+  EXPECT_THAT(std::string(SerializeManifest(mixed).status().message()),
+              HasSubstr("expected 110, found 51"));
+}
+
 struct BadCase {
   const char* name;
   std::function<void(Json&)> change;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <random>
+#include <string>
 #include <utility>
 
 #include "worker/model/foundation_model.h"
@@ -36,6 +37,19 @@ inline Manifest SmallManifest(int layers, int width) {
     column.transform = InputColumn::Transform::kEquals;
     column.value = static_cast<float>(i);
     m.inputs.columns.push_back(column);
+  }
+  return m;
+}
+
+// The same over the rich schema: its own features are inputs too.
+inline Manifest SmallRichManifest(int layers, int width) {
+  Manifest m = SmallManifest(layers, width);
+  const FeatureSchema& schema = RichFeatureSchema();
+  m.feature_schema = std::string(schema.id);
+  m.inputs.feature_count = schema.count();
+  for (int i = kFeatureCount; i < schema.count(); ++i) {
+    m.inputs.columns.push_back(
+        {i, InputColumn::Transform::kLog2OnePlus, 0, 2, 4});
   }
   return m;
 }

@@ -82,6 +82,32 @@ TEST_F(RepresentTraceTest, IsExtractionThenRepresentation) {
   EXPECT_EQ(sum->Serialize(), stream->Finish()->Serialize());
 }
 
+TEST_F(RepresentTraceTest, TakesTheFeaturesThatTheModelNames) {
+  Manifest m = SmallRichManifest(1, 8);
+  m.segment_length = 256;
+  m.warm_up = 63;
+  back_end_ = *MakeCpuRepresenter(
+      std::make_shared<const FoundationModel>(*RandomModel(m, kSeed)), {});
+  auto stream = StreamRepresenter::Create(back_end_.get(), {}, {});
+  FeatureExtractor extractor(RichFeatureSchema());
+  for (const trace::TraceChunk& chunk : chunks_) {
+    std::vector<float> features(chunk.block.size() *
+                                extractor.schema().count());
+    ASSERT_TRUE(extractor.Extract(chunk.block, features.data()).ok());
+    ASSERT_TRUE(stream->Feed(features.data(), chunk.block.size()).ok());
+  }
+  absl::StatusOr<ProgramVectorAccumulator> sum = Represent({}, bytes_);
+  ASSERT_TRUE(sum.ok()) << sum.status();
+  EXPECT_EQ(sum->Serialize(), stream->Finish()->Serialize());
+  // A shard computes the features of what lies before it.
+  RepresentTraceOptions options;
+  options.range = {0, 2560};
+  auto part = Represent(options, bytes_);
+  options.range = {2560, 5000};
+  ASSERT_TRUE(part->Merge(*Represent(options, bytes_)).ok());
+  EXPECT_EQ(part->Serialize(), sum->Serialize());
+}
+
 TEST_F(RepresentTraceTest, RangesMergeToTheWhole) {
   RepresentTraceOptions options;
   options.range = {0, 1536};
