@@ -45,7 +45,9 @@ absl::StatusOr<std::vector<double>> SumFrom(
   const compute::Manifest& m = model.manifest();
   const size_t n = program.instructions, columns = m.inputs.width();
   std::vector<float> inputs(n * columns);
-  m.inputs.Encode(program.features.data(), n, inputs.data());
+  std::vector<float> features(n * program.rows->features());
+  program.rows->Features(0, n, features.data());
+  m.inputs.Encode(features.data(), n, inputs.data());
   std::vector<compute::Lane> lanes;
   for (size_t s = begin; s < n; s += m.segment_length) {
     const size_t first = s < size_t(m.warm_up) ? 0 : s - m.warm_up;
@@ -77,7 +79,7 @@ absl::Status Run(const Command& command) {
   DatasetOptions options;
   options.schema = &m.schema();
   options.only_programs = command.programs;
-  auto data = LoadDataset(command.data, options);
+  auto data = LoadDataset({command.data}, options);
   if (!data.ok()) return data.status();
   auto back_end = compute::MakeCpuRepresenter(model, {command.threads});
   if (!back_end.ok()) return back_end.status();
@@ -95,6 +97,8 @@ absl::Status Run(const Command& command) {
     if (p.instructions <= begin) continue;
     auto sum = SumFrom(p, begin, *model, **back_end);
     if (!sum.ok()) return sum.status();
+    const std::vector<double> times =
+        p.rows->LatencySums(begin, p.instructions);
     std::vector<double> errors;
     double fastest = INFINITY, least = INFINITY, chosen = INFINITY;
     json by_architecture = json::object();
@@ -102,11 +106,9 @@ absl::Status Run(const Command& command) {
       const auto it = known.find(data->architectures[j].name);
       if (it == known.end()) continue;
       const float* vector = model->ArchitectureVector(it->second);
-      double predicted = 0, time = 0;
+      double predicted = 0;
+      const double time = times[j];
       for (int i = 0; i < m.width; ++i) predicted += (*sum)[i] * vector[i];
-      for (size_t i = begin; i < p.instructions; ++i) {
-        time += p.latency[i * a + j];
-      }
       errors.push_back(std::abs(predicted - time) / time);
       fastest = std::min(fastest, time);
       if (predicted < least) {

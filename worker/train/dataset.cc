@@ -1,22 +1,29 @@
 #include "worker/train/dataset.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <fstream>
-#include <memory>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "storage/import/gem5_importer.h"
+#include "absl/strings/str_format.h"
 #include "storage/trace/byte_stream.h"
 #include "worker/features/feature_extractor.h"
+#include "worker/train/program_source.h"
 
 namespace perfvec::train {
 namespace {
 
 using nlohmann::json;
 
-absl::StatusOr<json> ReadJson(const std::string& path) {
+absl::StatusOr<json> ReadList(const std::string& path) {
   std::ifstream in(path);
   if (!in) {
     return absl::NotFoundError(absl::StrCat(path, ": cannot be opened"));
@@ -26,6 +33,20 @@ absl::StatusOr<json> ReadJson(const std::string& path) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": expected a JSON list"));
   }
+  std::set<std::string> names;
+  for (const json& item : value) {
+    const auto name = item.is_object() ? item.find("name") : item.end();
+    if (!item.is_object() || name == item.end() || !name->is_string() ||
+        name->get<std::string>().find('/') != std::string::npos) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": expected objects with a name without slashes, found ",
+          item.dump().substr(0, 80)));
+    }
+    if (!names.insert(name->get<std::string>()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": lists ", name->get<std::string>(), " twice"));
+    }
+  }
   return value;
 }
 
@@ -34,120 +55,223 @@ std::string Text(const json& object, const char* key) {
   return it != object.end() && it->is_string() ? it->get<std::string>() : "";
 }
 
-absl::Status LoadFeatures(const std::string& folder,
-                          const compute::FeatureSchema& schema,
-                          TrainingProgram& program) {
-  auto trace = trace::OpenFileSource(folder + "/trace.txt.zst");
-  if (!trace.ok()) return trace.status();
-  auto stores = trace::OpenFileSource(folder + "/trace.sq.txt.zst");
-  if (!stores.ok()) return stores.status();
-  trace::Gem5Importer importer(*std::move(trace), *std::move(stores), {});
-  compute::FeatureExtractor extractor(schema);
-  trace::TraceChunk chunk;
-  for (;;) {
-    absl::StatusOr<bool> more = importer.Next(&chunk);
-    if (!more.ok()) return more.status();
-    if (!*more) break;
-    const size_t old = program.features.size();
-    program.features.resize(old + chunk.block.size() * schema.count());
-    absl::Status status =
-        extractor.Extract(chunk.block, &program.features[old]);
-    if (!status.ok()) return status;
-    program.instructions += chunk.block.size();
+struct Folder {
+  std::string directory;
+  std::vector<std::string> all_names;  // of architectures, as the file has them
+  json architectures, programs;
+};
+
+absl::StatusOr<Folder> ReadFolder(const std::string& directory) {
+  Folder folder{directory, {}, {}, {}};
+  auto architectures = ReadList(directory + "/architectures.json");
+  if (!architectures.ok()) return architectures.status();
+  auto programs = ReadList(directory + "/programs.json");
+  if (!programs.ok()) return programs.status();
+  folder.architectures = *std::move(architectures);
+  folder.programs = *std::move(programs);
+  for (const json& a : folder.architectures) {
+    folder.all_names.push_back(Text(a, "name"));
+  }
+  return folder;
+}
+
+bool Wanted(const std::vector<std::string>& only, const std::string& name) {
+  return only.empty() || std::count(only.begin(), only.end(), name) > 0;
+}
+
+std::vector<TrainingArchitecture> Architectures(const Folder& folder,
+                                                const DatasetOptions& options) {
+  std::vector<TrainingArchitecture> result;
+  for (const json& a : folder.architectures) {
+    if (Text(a, "split") != options.split) continue;
+    if (!Wanted(options.only_architectures, Text(a, "name"))) continue;
+    json parameters = a;
+    parameters.erase("name");
+    parameters.erase("split");
+    result.push_back({Text(a, "name"), parameters.dump()});
+  }
+  return result;
+}
+
+absl::Status CheckSame(const std::vector<TrainingArchitecture>& expected,
+                       const std::vector<TrainingArchitecture>& found,
+                       const std::string& first, const std::string& other) {
+  const auto missing = [](const auto& in, const auto& of) {
+    for (const TrainingArchitecture& a : of) {
+      if (std::none_of(in.begin(), in.end(),
+                       [&](const auto& b) { return a.name == b.name; })) {
+        return a.name;
+      }
+    }
+    return std::string();
+  };
+  for (const auto& [name, has, lacks] :
+       {std::tuple(missing(found, expected), first, other),
+        std::tuple(missing(expected, found), other, first)}) {
+    if (name.empty()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        lacks, "/architectures.json: expected the same architectures as ", has,
+        " has, found no ", name));
   }
   return absl::OkStatus();
 }
 
-// Keeps the rows in `columns` of the matrix [rows][instructions], transposed.
-absl::Status LoadLatency(const std::string& path, size_t rows,
-                         const std::vector<size_t>& columns,
-                         TrainingProgram& program) {
-  auto file = trace::OpenFileSource(path);
-  if (!file.ok()) return file.status();
-  auto source = trace::MaybeDecompress(*std::move(file));
-  const size_t n = program.instructions;
-  program.latency.resize(n * columns.size());
-  std::vector<uint16_t> row(n);
-  for (size_t r = 0; r < rows; ++r) {
-    size_t have = 0;
-    while (have < n * 2) {
-      auto got = source->Read(reinterpret_cast<char*>(row.data()) + have,
-                              n * 2 - have);
-      if (!got.ok()) return got.status();
-      if (*got == 0) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(path, ": expected ", rows, " rows of ", n,
-                         " latencies, found an end in row ", r));
+// Streams the source through the feature extractor into `sink`.
+absl::Status Convert(const ProgramSource& source,
+                     const compute::FeatureSchema& schema, size_t architectures,
+                     uint64_t key, std::unique_ptr<trace::ByteSink> sink) {
+  auto reader = source.Open();
+  if (!reader.ok()) return reader.status();
+  const size_t feature_count = schema.count();
+  ProgramRowsWriter writer(std::move(sink), feature_count, architectures, key);
+  compute::FeatureExtractor extractor(schema);
+  trace::TraceChunk chunk;
+  std::vector<float> features;
+  std::vector<uint16_t> latency;
+  for (;;) {
+    absl::StatusOr<bool> more = (*reader)->Next(&chunk);
+    if (!more.ok()) return more.status();
+    if (!*more) break;
+    const size_t n = chunk.block.size();
+    features.resize(n * feature_count);
+    latency.resize(n * architectures);
+    absl::Status status = extractor.Extract(chunk.block, features.data());
+    if (!status.ok()) return status;
+    for (size_t a = 0; a < architectures; ++a) {
+      for (size_t i = 0; i < n; ++i) {
+        latency[i * architectures + a] =
+            std::min<uint32_t>(chunk.latency_tenth_ns[a][i], 65535);
       }
-      have += *got;
     }
-    const auto it = std::find(columns.begin(), columns.end(), r);
-    if (it == columns.end()) continue;
-    const size_t c = it - columns.begin();
-    for (size_t i = 0; i < n; ++i) {
-      program.latency[i * columns.size() + c] = row[i];
-    }
+    status = writer.Append(features.data(), latency.data(), n);
+    if (!status.ok()) return status;
   }
-  char more;
-  auto got = source->Read(&more, 1);
-  if (!got.ok()) return got.status();
-  if (*got != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": expected ", rows, " rows of ", n, " latencies, found more"));
+  return writer.Finish();
+}
+
+// `how` is told what was done for it.
+absl::StatusOr<std::shared_ptr<const ProgramRows>> Load(
+    const ProgramSource& source, const std::string& name, size_t architectures,
+    const DatasetOptions& options, std::string* how) {
+  auto key = source.Key(std::string(options.schema->id));
+  if (!key.ok()) return key.status();
+  if (options.cache_directory.empty()) {
+    std::string bytes;
+    absl::Status status = Convert(source, *options.schema, architectures, *key,
+                                  std::make_unique<trace::StringSink>(&bytes));
+    if (!status.ok()) return status;
+    *how = "read";
+    return ProgramRows::FromBytes(std::move(bytes));
+  }
+  const std::string path =
+      absl::StrCat(options.cache_directory, "/", name, "-",
+                   absl::Hex(*key, absl::kZeroPad16), ".rows");
+  auto rows = ProgramRows::Open(path, *key);
+  if (rows.ok()) {
+    *how = "cached";
+    return rows;
+  }
+  *how = absl::IsNotFound(rows.status())
+             ? "converted"
+             : absl::StrCat("converted again (", rows.status().message(), ")");
+  // Under a name of its own, as two processes may do the same.
+  const std::string own = absl::StrCat(path, ".", ::getpid());
+  auto sink = trace::CreateFileSink(own);
+  if (!sink.ok()) return sink.status();
+  absl::Status status =
+      Convert(source, *options.schema, architectures, *key, *std::move(sink));
+  if (!status.ok()) return status;
+  if (std::rename(own.c_str(), path.c_str()) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("renaming to ", path));
+  }
+  return ProgramRows::Open(path, *key);
+}
+
+absl::Status In(const std::string& name, const absl::Status& status) {
+  return absl::Status(status.code(),
+                      absl::StrCat("program ", name, ": ", status.message()));
+}
+
+absl::Status CheckOnly(const std::vector<std::string>& only,
+                       const std::set<std::string>& found, const char* what) {
+  for (const std::string& name : only) {
+    if (found.count(name) == 0) {
+      return absl::NotFoundError(
+          absl::StrCat(what, " ", name, ": not in the data"));
+    }
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<Dataset> LoadDataset(const std::string& directory,
+absl::StatusOr<Dataset> LoadDataset(const std::vector<std::string>& directories,
                                     const DatasetOptions& options) {
-  auto architectures = ReadJson(directory + "/architectures.json");
-  if (!architectures.ok()) return architectures.status();
-  auto programs = ReadJson(directory + "/programs.json");
-  if (!programs.ok()) return programs.status();
-
+  if (!options.cache_directory.empty() &&
+      ::mkdir(options.cache_directory.c_str(), 0777) != 0 && errno != EEXIST) {
+    return absl::ErrnoToStatus(errno, options.cache_directory);
+  }
   Dataset data;
   data.schema = options.schema;
-  std::vector<size_t> columns;
-  for (size_t i = 0; i < architectures->size(); ++i) {
-    const json& a = (*architectures)[i];
-    if (Text(a, "split") != options.split) continue;
-    columns.push_back(i);
-    json parameters = a;
-    parameters.erase("name");
-    parameters.erase("split");
-    data.architectures.push_back({Text(a, "name"), parameters.dump()});
-  }
-  for (const json& p : *programs) {
-    if (Text(p, "split") != options.split) continue;
-    TrainingProgram program;
-    program.name = Text(p, "name");
-    program.family = Text(p, "family");
-    if (!options.only_programs.empty() &&
-        std::count(options.only_programs.begin(), options.only_programs.end(),
-                   program.name) == 0) {
-      continue;
+  std::vector<std::string> wanted;
+  std::set<std::string> known;
+  for (const std::string& directory : directories) {
+    auto folder = ReadFolder(directory);
+    if (!folder.ok()) return folder.status();
+    std::vector<TrainingArchitecture> architectures =
+        Architectures(*folder, options);
+    if (wanted.empty()) {
+      data.architectures = architectures;
+      std::set<std::string> names;
+      for (const TrainingArchitecture& a : architectures) {
+        wanted.push_back(a.name);
+        names.insert(a.name);
+      }
+      absl::Status status =
+          CheckOnly(options.only_architectures, names, "architecture");
+      if (!status.ok()) return status;
     }
-    const std::string folder = absl::StrCat(directory, "/gem5/", program.name);
-    absl::Status status = LoadFeatures(folder, *options.schema, program);
+    absl::Status status = CheckSame(data.architectures, architectures,
+                                    directories.front(), directory);
     if (!status.ok()) return status;
-    const size_t expected = p.value("instructions", size_t{0});
-    if (program.instructions != expected) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(folder, ": programs.json says ", expected,
-                       " instructions, found ", program.instructions));
+    for (const json& p : folder->programs) {
+      TrainingProgram program;
+      program.name = Text(p, "name");
+      program.family = Text(p, "family");
+      if (Text(p, "split") != options.split) continue;
+      if (!Wanted(options.only_programs, program.name)) continue;
+      if (!known.insert(program.name).second) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(directory, "/programs.json: program ", program.name,
+                         " is in another folder too"));
+      }
+      const ProgramSource source =
+          FindProgramSource(directory, program.name, folder->all_names, wanted);
+      std::string how;
+      auto rows = Load(source, program.name, wanted.size(), options, &how);
+      if (!rows.ok()) return In(program.name, rows.status());
+      program.rows = *std::move(rows);
+      program.instructions = program.rows->instructions();
+      if (program.instructions == 0) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("program ", program.name, ": holds no instruction"));
+      }
+      const auto expected = p.find("instructions");
+      if (expected != p.end() && *expected != program.instructions) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "program ", program.name, ": ", directory, "/programs.json says ",
+            expected->dump(), " instructions, found ", program.instructions));
+      }
+      if (options.progress) options.progress(program.name + " " + how);
+      data.programs.push_back(std::move(program));
     }
-    status = LoadLatency(folder + "/latency.u16.zst", architectures->size(),
-                         columns, program);
-    if (!status.ok()) return status;
-    if (options.progress) options.progress(program.name);
-    data.programs.push_back(std::move(program));
   }
+  absl::Status status = CheckOnly(options.only_programs, known, "program");
+  if (!status.ok()) return status;
   if (data.programs.empty() || data.architectures.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(directory, ": no program or architecture of the split ",
-                     options.split));
+    return absl::InvalidArgumentError(absl::StrCat(
+        directories.empty() ? "no folder" : directories.front(),
+        ": no program or architecture of the split ", options.split));
   }
   return data;
 }

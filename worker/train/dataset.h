@@ -1,25 +1,30 @@
-// Programs with their features and their latencies on many architectures, in
-// memory: what a training run draws its segments from.
+// Programs with their features and their latencies on many architectures: what
+// a training run draws its segments from.
 //
-// Read from a folder laid out like the shared data: programs.json (name,
-// family, split, instructions), architectures.json (name, split, parameters)
-// and gem5/PROGRAM/{trace.txt.zst, trace.sq.txt.zst, latency.u16.zst}, the last
-// being little-endian u16 [architectures][instructions] in 0.1 ns.
+// Read from folders that hold programs.json (name, family, split,
+// instructions), architectures.json (name, split, parameters) and for each
+// program either pvt/NAME.pvt, whose latency columns bear the architectures'
+// names, or gem5/NAME/{trace.txt.zst, trace.sq.txt.zst, latency.u16.zst}, the
+// last being little-endian u16 [architectures][instructions] in 0.1 ns.
 //
-//   absl::StatusOr<Dataset> data = LoadDataset("data", {});
-//   data->programs[0].latency[i * data->architectures.size() + a];
+//   absl::StatusOr<Dataset> data = LoadDataset({"data", "more"}, options);
+//   data->programs[0].rows->Features(begin, n, features);
+//
+// With a cache folder the programs' rows are converted once and mapped from
+// there; without, they are kept in memory.
 #ifndef PERFVEC_WORKER_TRAIN_DATASET_H_
 #define PERFVEC_WORKER_TRAIN_DATASET_H_
 
 #include <cstddef>
-#include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/features/feature_schema.h"
+#include "worker/train/program_rows.h"
 
 namespace perfvec::train {
 
@@ -27,8 +32,13 @@ struct TrainingProgram {
   std::string name;
   std::string family;
   size_t instructions = 0;
-  std::vector<float> features;    // [instructions][schema->count()]
-  std::vector<uint16_t> latency;  // [instructions][architectures], 0.1 ns
+  std::shared_ptr<const ProgramRows> rows;
+};
+
+// Instructions begin..end of a program.
+struct Slice {
+  const TrainingProgram* program = nullptr;
+  size_t begin = 0, end = 0;
 };
 
 struct TrainingArchitecture {
@@ -37,24 +47,30 @@ struct TrainingArchitecture {
 };
 
 struct Dataset {
-  const compute::FeatureSchema* schema = nullptr;  // of every row of features
+  const compute::FeatureSchema* schema = nullptr;  // of every program's rows
   std::vector<TrainingArchitecture> architectures;
   std::vector<TrainingProgram> programs;
 };
 
 struct DatasetOptions {
-  const compute::FeatureSchema* schema = &compute::RichFeatureSchema();
   // Only programs and architectures of this split are opened.
   std::string split = "seen";
-  // Empty: all programs of the split.
+  // Empty: all of the split. A name that is nowhere is NOT_FOUND.
   std::vector<std::string> only_programs;
-  // Called with each program's name once it is loaded.
+  std::vector<std::string> only_architectures;
+  const compute::FeatureSchema* schema = &compute::RichFeatureSchema();
+  // Where converted programs are kept, made if need be; empty: nowhere. A file
+  // there that is damaged is made again. Files of older data stay; the folder
+  // may be deleted at any time between runs.
+  std::string cache_directory;
+  // Called with a line for each program, once it is loaded.
   std::function<void(const std::string&)> progress;
 };
 
-// NOT_FOUND or INVALID_ARGUMENT naming the file, what was expected and what was
-// found. Needs 4 * features + 2 * architectures bytes of memory an instruction.
-absl::StatusOr<Dataset> LoadDataset(const std::string& directory,
+// The architectures are those of the first folder, in its order; the other
+// folders must list the same. NOT_FOUND or INVALID_ARGUMENT naming the file,
+// what was expected and what was found.
+absl::StatusOr<Dataset> LoadDataset(const std::vector<std::string>& directories,
                                     const DatasetOptions& options);
 
 }  // namespace perfvec::train

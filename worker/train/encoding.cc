@@ -24,22 +24,37 @@ constexpr int kRegisterClassBits = 3, kRegisterIndexBits = 7;
 constexpr double kRareShare = 2e-5;
 // Statistics are taken of every seventh instruction.
 constexpr size_t kSampleStep = 7;
+constexpr size_t kPiece = 4096;
 
 void Add(InputEncoding* encoding, int feature, Transform transform,
          float value = 0) {
   encoding->columns.push_back({feature, transform, value, 0, 1});
 }
 
-void AddOperations(const Dataset& data, InputEncoding* encoding) {
-  std::map<float, double> op_classes;
-  double total = 0;
-  for (const TrainingProgram& p : data.programs) {
-    total += p.instructions;
-    for (size_t i = 0; i < p.instructions; ++i) {
-      op_classes[p.features[i * encoding->feature_count +
-                            compute::kFeatureOperation]] += 1;
+// Visits the slices' features by pieces [n][feature_count].
+template <typename Visit>
+void ForEachPiece(const std::vector<Slice>& slices, Visit visit) {
+  std::vector<float> features;
+  for (const Slice& s : slices) {
+    for (size_t i = s.begin; i < s.end; i += kPiece) {
+      const size_t n = std::min(kPiece, s.end - i);
+      features.resize(n * s.program->rows->features());
+      s.program->rows->Features(i, n, features.data());
+      visit(features.data(), n);
     }
   }
+}
+
+void AddOperations(const std::vector<Slice>& slices, InputEncoding* encoding) {
+  std::map<float, double> op_classes;
+  double total = 0;
+  ForEachPiece(slices, [&](const float* features, size_t n) {
+    total += n;
+    for (size_t i = 0; i < n; ++i) {
+      op_classes[features[i * encoding->feature_count +
+                          compute::kFeatureOperation]] += 1;
+    }
+  });
   for (const auto& [op_class, count] : op_classes) {
     if (count < kRareShare * total) continue;
     Add(encoding, compute::kFeatureOperation, Transform::kEquals, op_class);
@@ -60,21 +75,22 @@ void AddRegisterBits(bool index_bits, InputEncoding* encoding) {
 
 // `rich`: no column's deviation is below 0.1 (log2 units, or of a flag), so
 // that a rare event does not become a huge input.
-void SetStatistics(const Dataset& data, bool rich, InputEncoding* encoding) {
+void SetStatistics(const std::vector<Slice>& slices, bool rich,
+                   InputEncoding* encoding) {
   const size_t width = encoding->width();
   std::vector<double> sum(width), square(width);
   std::vector<float> row(width);
   double samples = 0;
-  for (const TrainingProgram& p : data.programs) {
-    for (size_t i = 0; i < p.instructions; i += kSampleStep) {
-      encoding->Encode(&p.features[i * encoding->feature_count], 1, row.data());
+  ForEachPiece(slices, [&](const float* features, size_t n) {
+    for (size_t i = 0; i < n; i += kSampleStep) {
+      encoding->Encode(features + i * encoding->feature_count, 1, row.data());
       for (size_t c = 0; c < width; ++c) {
         sum[c] += row[c];
         square[c] += double{row[c]} * row[c];
       }
       ++samples;
     }
-  }
+  });
   for (size_t c = 0; c < width; ++c) {
     InputColumn& column = encoding->columns[c];
     const double mean = sum[c] / samples;
@@ -90,26 +106,27 @@ void SetStatistics(const Dataset& data, bool rich, InputEncoding* encoding) {
 
 }  // namespace
 
-InputEncoding MakeEncoding(const Dataset& data) {
-  const bool rich = data.schema->id == compute::kRichFeatureSchemaId;
+InputEncoding MakeEncoding(const compute::FeatureSchema& schema,
+                           const std::vector<Slice>& slices) {
+  const bool rich = schema.id == compute::kRichFeatureSchemaId;
   InputEncoding encoding;
-  encoding.feature_count = data.schema->count();
+  encoding.feature_count = schema.count();
   for (int f = 0; f < encoding.feature_count; ++f) {
-    const FeatureInfo& info = data.schema->features[f];
+    const FeatureInfo& info = schema.features[f];
     if (f == compute::kFeatureOperation) continue;
     if (rich && info.kind == FeatureKind::kName) continue;
     const bool wide =
         info.kind == FeatureKind::kCount || info.kind == FeatureKind::kDistance;
     Add(&encoding, f, wide ? Transform::kLog2OnePlus : Transform::kIdentity);
   }
-  AddOperations(data, &encoding);
+  AddOperations(slices, &encoding);
   AddRegisterBits(/*index_bits=*/!rich, &encoding);
   for (int f = 0; f < encoding.feature_count; ++f) {
-    const FeatureInfo& info = data.schema->features[f];
+    const FeatureInfo& info = schema.features[f];
     if (info.kind != FeatureKind::kDistance) continue;
     Add(&encoding, f, Transform::kEquals, info.limit);
   }
-  SetStatistics(data, rich, &encoding);
+  SetStatistics(slices, rich, &encoding);
   return encoding;
 }
 

@@ -9,16 +9,21 @@
 //
 // Any thread; the same data gives the same encoding.
 //
-//   compute::InputEncoding encoding = MakeEncoding(data);
+//   compute::InputEncoding encoding = MakeEncoding(*data.schema, slices);
 #ifndef PERFVEC_WORKER_TRAIN_ENCODING_H_
 #define PERFVEC_WORKER_TRAIN_ENCODING_H_
 
+#include <vector>
+
+#include "worker/features/feature_schema.h"
 #include "worker/model/input_encoding.h"
 #include "worker/train/dataset.h"
 
 namespace perfvec::train {
 
-compute::InputEncoding MakeEncoding(const Dataset& data);
+// `slices`: what is trained on, rows of `schema`.
+compute::InputEncoding MakeEncoding(const compute::FeatureSchema& schema,
+                                    const std::vector<Slice>& slices);
 
 }  // namespace perfvec::train
 

@@ -3,113 +3,76 @@
 #include <cblas.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <set>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "worker/model/foundation_model.h"
-#include "worker/train/architecture_fit.h"
+#include "worker/train/data_plan.h"
 #include "worker/train/dataset.h"
+#include "worker/train/encoding.h"
+#include "worker/train/evidence.h"
+#include "worker/train/fit_choice.h"
+#include "worker/train/options.h"
 #include "worker/train/trainer.h"
+#include "worker/train/validation.h"
 
 namespace perfvec::train {
 namespace {
 
 using nlohmann::json;
 
-// Every program's first instructions are the same libc start-up; errors leave
-// them out (a multiple of the segment above 10,000).
-constexpr size_t kStartUpInstructions = 10240;
 constexpr size_t kIntervalInstructions = 10240;
-constexpr int kFolds = 5;
 
 struct Command {
-  std::string data, out, report, license = "CC-BY-4.0";
-  std::string features{compute::kRichFeatureSchemaId};
+  std::vector<std::string> data, programs, architectures, drop_features;
+  std::string cache, out, report, license = "CC-BY-4.0";
   std::string name = "perfvec-lstm";
-  size_t fit_instructions = 60000;
-  bool all_families = false;
+  std::string features{compute::kRichFeatureSchemaId};
+  int fit_instructions = 60000;
+  DataPlanOptions plan;
   TrainOptions options;
 };
 
-struct Evaluated {
-  std::string program, family;
-  ProgramEvidence evidence;  // without start-up
-};
-
-// |T̂ − T| / T of each architecture.
-std::vector<double> Errors(const ProgramEvidence& e,
-                           const std::vector<double>& table, int h, int a) {
-  std::vector<double> sum(h), time(a), errors(a);
-  const size_t intervals = e.interval_times.size() / a;
-  for (size_t k = 0; k < intervals; ++k) {
-    for (int i = 0; i < h; ++i) sum[i] += e.interval_sums[k * h + i];
-    for (int j = 0; j < a; ++j) time[j] += e.interval_times[k * a + j];
-  }
-  for (int j = 0; j < a; ++j) {
-    const double predicted =
-        std::inner_product(sum.begin(), sum.end(), &table[size_t(j) * h], 0.0);
-    errors[j] = std::abs(predicted - time[j]) / time[j];
-  }
-  return errors;
-}
-
-double Mean(const std::vector<double>& v) {
-  return std::accumulate(v.begin(), v.end(), 0.0) / v.size();
-}
-
-// The weights with the least mean error on training families left out.
-absl::StatusOr<FitWeights> ChooseWeights(const std::vector<Evaluated>& programs,
-                                         int h, int a,
-                                         const std::vector<double>& initial) {
-  std::set<std::string> names;
-  for (const Evaluated& p : programs) names.insert(p.family);
-  const std::vector<std::string> families(names.begin(), names.end());
-  const auto fold = [&](const Evaluated& p) {
-    return (std::find(families.begin(), families.end(), p.family) -
-            families.begin()) %
-           kFolds;
+// Every option, under the name that the configuration file and the command line
+// share.
+std::vector<OptionField> Fields(Command* c) {
+  std::vector<OptionField> fields = {
+      {"data",
+       "Folders with programs.json, architectures.json and pvt/ or gem5/",
+       &c->data, false},
+      {"cache", "Folder that keeps the data converted", &c->cache, false},
+      {"out", "Directory for the model", &c->out, false},
+      {"report", "Validation report (JSON)", &c->report, false},
+      {"name", "Name in the manifest", &c->name},
+      {"license", "SPDX expression in the manifest", &c->license},
+      {"features", "Feature schema", &c->features},
+      {"programs", "Only these programs", &c->programs},
+      {"architectures", "Only these architectures", &c->architectures},
+      {"drop_features", "Leave inputs out: memory, branch", &c->drop_features},
+      {"validate_families", "Families held back for validation",
+       &c->plan.validate_families},
+      {"validate_every", "Else every so many families is held back",
+       &c->plan.validate_every},
+      {"all_families", "Hold no family back", &c->plan.all_families},
+      {"holdout_tail", "Share at the end of each program not trained on",
+       &c->plan.holdout_tail},
+      {"data_fraction", "Share of the data, whole families, to train on",
+       &c->plan.data_fraction},
+      {"fit_instructions",
+       "Instructions of a program in the fit of the architecture vectors",
+       &c->fit_instructions},
   };
-  FitWeights best;
-  double best_error = INFINITY;
-  for (double interval : {0.0, 0.1, 1.0, 10.0, 100.0}) {
-    for (double prior : {1e-5, 1e-3, 1e-1, 10.0}) {
-      for (double power : {1.0, 2.0}) {
-        const FitWeights weights{interval, prior, power};
-        std::vector<double> errors;
-        for (int f = 0; f < kFolds; ++f) {
-          std::vector<const ProgramEvidence*> training;
-          for (const Evaluated& p : programs) {
-            if (fold(p) != f) training.push_back(&p.evidence);
-          }
-          auto table = FitArchitectures(training, h, a, weights, initial);
-          if (!table.ok()) return table.status();
-          for (const Evaluated& p : programs) {
-            if (fold(p) != f) continue;
-            errors.push_back(Mean(Errors(p.evidence, *table, h, a)));
-          }
-        }
-        const double error = Mean(errors);
-        if (error < best_error) {
-          best_error = error;
-          best = weights;
-        }
-      }
-    }
-  }
-  std::fprintf(stderr,
-               "architecture vectors: error on families left out of the fit "
-               "%.4f with interval weight %g, prior %g, power %g\n",
-               best_error, best.interval, best.prior, best.program_power);
-  return best;
+  for (OptionField& f : OptionFields(&c->options)) fields.push_back(f);
+  return fields;
 }
 
 compute::TensorMap Tensors(const Network& net, const std::vector<double>& table,
@@ -138,158 +101,220 @@ compute::TensorMap Tensors(const Network& net, const std::vector<double>& table,
   return tensors;
 }
 
-absl::Status Run(const Command& command) {
-  openblas_set_num_threads(command.options.threads);
-  DatasetOptions dataset_options;
-  dataset_options.progress = [](const std::string& name) {
-    std::fprintf(stderr, "loaded %s\n", name.c_str());
-  };
-  dataset_options.schema = compute::FindFeatureSchema(command.features);
-  auto data = LoadDataset(command.data, dataset_options);
-  if (!data.ok()) return data.status();
-  std::set<std::string> names;
-  for (const TrainingProgram& p : data->programs) names.insert(p.family);
-  std::set<std::string> held_back;
-  int index = 0;
-  for (const std::string& family : names) {
-    if (index++ % 8 == 5 && !command.all_families) held_back.insert(family);
+absl::StatusOr<Dataset> Load(const Command& command) {
+  DatasetOptions options;
+  options.only_programs = command.programs;
+  options.only_architectures = command.architectures;
+  options.schema = compute::FindFeatureSchema(command.features);
+  if (options.schema == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "option features: expected ", std::string(compute::FeatureSchemaIds()),
+        ", found ", command.features));
   }
-  Dataset training, validation;
-  training.schema = validation.schema = data->schema;
-  training.architectures = data->architectures;
-  for (TrainingProgram& p : data->programs) {
-    (held_back.count(p.family) ? validation : training)
-        .programs.push_back(std::move(p));
-  }
-  auto model = Train(training, command.options);
-  if (!model.ok()) return model.status();
-
-  const int h = command.options.width;
-  const int a = training.architectures.size();
-  const std::vector<float>& parameters = model->network->parameters();
-  const std::vector<double> initial(
-      parameters.begin() + model->network->table_offset(), parameters.end());
-  const auto gather = [&](const Dataset& set, size_t limit) {
-    std::vector<Evaluated> out;
-    for (const TrainingProgram& p : set.programs) {
-      out.push_back({p.name, p.family,
-                     GatherEvidence(*model, p, a, kStartUpInstructions, limit,
-                                    kIntervalInstructions)});
-      std::fprintf(stderr, "represented %s\n", p.name.c_str());
-    }
-    return out;
+  options.cache_directory = command.cache;
+  options.progress = [](const std::string& line) {
+    std::fprintf(stderr, "%s\n", line.c_str());
   };
-  const std::vector<Evaluated> known =
-      gather(training, command.fit_instructions);
-  auto weights = ChooseWeights(known, h, a, initial);
-  if (!weights.ok()) return weights.status();
-  std::vector<const ProgramEvidence*> all;
-  for (const Evaluated& p : known) all.push_back(&p.evidence);
-  auto table = FitArchitectures(all, h, a, *weights, initial);
-  if (!table.ok()) return table.status();
+  return LoadDataset(command.data, options);
+}
 
-  json report = {{"validation_families", held_back},
-                 {"instructions_left_out", kStartUpInstructions}};
-  std::vector<double> means, every;
-  for (const Evaluated& p : gather(validation, SIZE_MAX)) {
-    const std::vector<double> fitted = Errors(p.evidence, *table, h, a);
-    const std::vector<double> trained = Errors(p.evidence, initial, h, a);
+// Behind the start-up, if anything is there.
+Slice WithoutStartUp(const Slice& s, size_t max_instructions) {
+  Slice result = s;
+  if (s.begin < kStartUpInstructions &&
+      s.end > kStartUpInstructions + kSegment) {
+    result.begin = kStartUpInstructions;
+  }
+  result.end =
+      result.begin + std::min(s.end - result.begin, max_instructions);
+  return result;
+}
+
+std::vector<Evaluated> Gather(TrainedModel& model,
+                              const std::vector<Slice>& slices,
+                              size_t max_instructions) {
+  std::vector<Evaluated> result;
+  for (const Slice& s : slices) {
+    result.push_back({s.program->name, s.program->family,
+                      GatherEvidence(model, WithoutStartUp(s, max_instructions),
+                                     kIntervalInstructions)});
+    std::fprintf(stderr, "represented %s\n", s.program->name.c_str());
+  }
+  return result;
+}
+
+json Report(const std::vector<Evaluated>& validation,
+            const std::vector<Evaluated>& known,
+            const std::vector<double>& table,
+            const std::vector<double>& initial, int h, int a) {
+  json report = {{"instructions_left_out", kStartUpInstructions},
+                 {"programs", json::array()}};
+  std::vector<double> means, every, training;
+  for (const Evaluated& p : validation) {
+    const std::vector<double> errors = TimeErrors(p.evidence, table, h, a);
     report["programs"].push_back(
         {{"program", p.program},
          {"family", p.family},
-         {"mean_error", Mean(fitted)},
-         {"max_error", *std::max_element(fitted.begin(), fitted.end())},
-         {"mean_error_before_fit", Mean(trained)}});
-    means.push_back(Mean(fitted));
-    every.insert(every.end(), fitted.begin(), fitted.end());
+         {"mean_error", Mean(errors)},
+         {"max_error", *std::max_element(errors.begin(), errors.end())},
+         {"mean_error_before_fit",
+          Mean(TimeErrors(p.evidence, initial, h, a))}});
+    means.push_back(Mean(errors));
+    every.insert(every.end(), errors.begin(), errors.end());
   }
   if (!means.empty()) {
     std::sort(every.begin(), every.end());
     report["mean_error"] = Mean(means);
     report["p95_error"] = every[every.size() * 95 / 100];
   }
-  std::vector<double> training_errors;
   for (const Evaluated& p : known) {
-    training_errors.push_back(Mean(Errors(p.evidence, *table, h, a)));
+    training.push_back(Mean(TimeErrors(p.evidence, table, h, a)));
   }
-  report["training_mean_error"] = Mean(training_errors);
+  report["training_mean_error"] = Mean(training);
+  return report;
+}
+
+// What the model was made from; no path and no time, so that the same run gives
+// the same bytes.
+json Provenance(const std::vector<OptionField>& fields, const DataPlan& plan,
+                const TrainedModel& model, const json& report) {
+  json programs = json::array(), tails = json::object();
+  for (const Slice& s : plan.training) programs.push_back(s.program->name);
+  for (const Slice& s : plan.tails) {
+    tails[s.program->name] = {s.begin, s.end};
+  }
+  return {{"trainer", "perfvec-worker train"},
+          {"options", OptionsJson(fields, /*only_deciding=*/true)},
+          {"training_programs", programs},
+          {"held_out_tails", tails},
+          {"validation_families", plan.validation_families},
+          {"updates", model.updates_done},
+          {"chosen_update", model.update},
+          {"averaged_weights", model.averaged},
+          {"validation", report}};
+}
+
+absl::Status Run(Command command) {
+  const std::vector<OptionField> fields = Fields(&command);
+  for (const auto& [name, missing] : {std::pair("data", command.data.empty()),
+                                      std::pair("out", command.out.empty())}) {
+    if (missing) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("option ", name, ": must be given"));
+    }
+  }
+  command.plan.seed = command.options.seed;
+  absl::Status status = CheckOptions(command.options);
+  if (!status.ok()) return status;
+  openblas_set_num_threads(command.options.threads);
+  const json config = OptionsJson(fields);
+  std::fprintf(stderr, "%s\n", json{{"config", config}}.dump().c_str());
+  if (!command.options.log.empty()) {
+    std::ofstream(command.options.log, std::ios::app)
+        << json{{"config", config}}.dump() << "\n";
+  }
+
+  auto data = Load(command);
+  if (!data.ok()) return data.status();
+  auto plan = PlanData(*data, command.plan);
+  if (!plan.ok()) return plan.status();
+  TrainingData set;
+  for (const TrainingArchitecture& t : data->architectures) {
+    set.architectures.push_back(t.name);
+  }
+  set.training = plan->training;
+  set.validation = plan->validation;
+  set.encoding = MakeEncoding(*data->schema, plan->training);
+  status = DropFeatures(command.drop_features, &set.encoding);
+  if (!status.ok()) return status;
+  auto model = Train(set, command.options);
+  if (!model.ok()) return model.status();
+
+  const int h = command.options.width, a = set.architectures.size();
+  const std::vector<float>& parameters = model->network->parameters();
+  const std::vector<double> initial(
+      parameters.begin() + model->network->table_offset(), parameters.end());
+  const std::vector<Evaluated> known =
+      Gather(*model, plan->training, command.fit_instructions);
+  auto weights = ChooseWeights(known, h, a, initial);
+  if (!weights.ok()) return weights.status();
+  std::vector<const ProgramEvidence*> all;
+  for (const Evaluated& p : known) all.push_back(&p.evidence);
+  auto table = FitArchitectures(all, h, a, *weights, initial);
+  if (!table.ok()) return table.status();
+  const json report = Report(Gather(*model, plan->validation, SIZE_MAX), known,
+                             *table, initial, h, a);
   std::printf("%s\n", report.dump(2).c_str());
   if (!command.report.empty()) {
-    std::ofstream(command.report) << report.dump(2) << "\n";
+    std::ofstream out(command.report);
+    out << report.dump(2) << "\n";
+    if (!out.flush()) {
+      return absl::UnavailableError(
+          absl::StrCat(command.report, ": cannot be written"));
+    }
   }
 
   compute::Manifest manifest;
   manifest.name = command.name;
-  manifest.feature_schema = std::string(training.schema->id);
+  manifest.feature_schema = std::string(data->schema->id);
   manifest.inputs = model->encoding;
   manifest.layers = command.options.layers;
   manifest.width = h;
-  for (const TrainingArchitecture& t : training.architectures) {
+  for (const TrainingArchitecture& t : data->architectures) {
     manifest.architectures.push_back({t.name, t.parameters_json});
   }
   manifest.license = command.license;
-  json provenance = {{"trainer", "perfvec-worker train"},
-                     {"training_programs", json::array()},
-                     {"updates", command.options.updates},
-                     {"instructions_per_update",
-                      command.options.lanes * command.options.steps},
-                     {"seed", command.options.seed},
-                     {"validation", report}};
-  for (const TrainingProgram& p : training.programs) {
-    provenance["training_programs"].push_back(p.name);
-  }
-  manifest.provenance_json = provenance.dump();
+  manifest.provenance_json = Provenance(fields, *plan, *model, report).dump();
   auto foundation = compute::FoundationModel::Create(
       std::move(manifest), Tensors(*model->network, *table, model->scales));
   if (!foundation.ok()) return foundation.status();
-  absl::Status saved = foundation->Save(command.out);
-  if (saved.ok()) std::printf("model %s\n", foundation->id().c_str());
-  return saved;
+  status = foundation->Save(command.out);
+  if (status.ok()) std::printf("model %s\n", foundation->id().c_str());
+  return status;
+}
+
+std::string Flag(const std::string& name) {
+  return "--" + absl::StrReplaceAll(name, {{"_", "-"}});
+}
+
+void AddOption(CLI::App* sub, const OptionField& f) {
+  std::visit(
+      [&](auto* value) {
+        using T = std::decay_t<decltype(*value)>;
+        if constexpr (std::is_same_v<T, bool>) {
+          sub->add_flag(Flag(f.name) + ",!--no-" + Flag(f.name).substr(2),
+                        *value, f.help);
+        } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+          sub->add_option(Flag(f.name), *value, f.help)->delimiter(',');
+        } else {
+          sub->add_option(Flag(f.name), *value, f.help)->capture_default_str();
+        }
+      },
+      f.value);
 }
 
 }  // namespace
 
 void AddTrainCommand(CLI::App* app, int* exit_code) {
   auto command = std::make_shared<Command>();
+  auto config = std::make_shared<std::string>();
   CLI::App* sub = app->add_subcommand(
       "train", "Train a foundation model on traces with simulated latencies");
-  TrainOptions& o = command->options;
-  o.threads = 2;
-  sub->add_option("--data", command->data,
-                  "Folder with programs.json, architectures.json and gem5/")
-      ->required();
-  sub->add_option("--out", command->out, "Directory for the model")->required();
-  sub->add_option("--features", command->features, "Feature schema")
-      ->check(CLI::IsMember({std::string(compute::kFeatureSchemaId),
-                             std::string(compute::kRichFeatureSchemaId)}))
-      ->capture_default_str();
-  sub->add_option("--name", command->name, "Name in the manifest");
-  sub->add_option("--report", command->report, "Validation report (JSON)");
-  sub->add_option("--updates", o.updates, "Optimiser steps");
-  sub->add_option("--lanes", o.lanes, "Traces walked side by side");
-  sub->add_option("--steps", o.steps, "Instructions of a lane per update");
-  sub->add_option("--width", o.width, "LSTM width");
-  sub->add_option("--layers", o.layers, "LSTM layers");
-  sub->add_option("--learning-rate", o.learning_rate, "Adam's peak rate");
-  sub->add_option("--window-weight", o.window_weight,
-                  "Weight of the error of each piece's sum");
-  sub->add_option("--program-power", o.program_power,
-                  "A program counts 1 / (mean latency)^power");
-  sub->add_option("--seed", o.seed, "Random seed");
-  sub->add_option("--threads", o.threads, "Threads of the products");
-  sub->add_flag(
-      "--bf16,!--fp32", o.bf16,
-      "Products on bfloat16 operands where the CPU has them (default), "
-      "or single precision");
-  sub->add_option("--checkpoint", o.checkpoint_path,
-                  "Written every 250 updates; gone on from if it is there");
-  sub->add_option("--log", o.log_path, "Progress as JSON lines");
-  sub->add_option("--fit-instructions", command->fit_instructions,
-                  "Instructions of a program in the fit of the vectors");
-  sub->add_flag("--all-families", command->all_families,
-                "Hold no family back for validation");
-  sub->callback([command, exit_code] {
-    const absl::Status status = Run(*command);
+  sub->add_option("--config", *config,
+                  "JSON object with any of the options below, '_' for '-'; "
+                  "the command line wins");
+  for (const OptionField& f : Fields(command.get())) AddOption(sub, f);
+  sub->callback([command, config, sub, exit_code] {
+    absl::Status status;
+    if (!config->empty()) {
+      const std::vector<OptionField> fields = Fields(command.get());
+      std::set<std::string> given;
+      for (const OptionField& f : fields) {
+        if (sub->count(Flag(f.name)) > 0) given.insert(f.name);
+      }
+      status = ReadConfig(*config, given, fields);
+    }
+    if (status.ok()) status = Run(*command);
     if (!status.ok()) {
       std::fprintf(stderr, "perfvec-worker train: %s\n",
                    std::string(status.message()).c_str());

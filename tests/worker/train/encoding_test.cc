@@ -15,14 +15,11 @@ namespace {
 using compute::InputColumn;
 using Transform = InputColumn::Transform;
 
-Dataset TwoInstructions(const compute::FeatureSchema& schema) {
-  Dataset data;
-  data.schema = &schema;
-  TrainingProgram program;
-  program.instructions = 14;  // every seventh is looked at: two
-  program.features.resize(14 * schema.count());
-  for (int i = 0; i < 14; ++i) {
-    float* row = &program.features[i * schema.count()];
+TrainingProgram TwoInstructions(const compute::FeatureSchema& schema) {
+  constexpr size_t kInstructions = 14;  // every seventh is looked at: two
+  std::vector<float> features(kInstructions * schema.count());
+  for (size_t i = 0; i < kInstructions; ++i) {
+    float* row = &features[i * schema.count()];
     row[compute::kFeatureOperation] = i < 7 ? 48 : 2;
     row[compute::kFeatureFetchDistance] = i < 7 ? 1e8f : 3;
     row[compute::kFeatureSources] = 1;
@@ -31,8 +28,10 @@ Dataset TwoInstructions(const compute::FeatureSchema& schema) {
       row[compute::kRichGrowth] = i < 7 ? 15 : 1;
     }
   }
-  data.programs.push_back(std::move(program));
-  return data;
+  const std::vector<uint16_t> latency(kInstructions, 1);
+  auto rows = ProgramRows::FromArrays(features, latency, kInstructions);
+  EXPECT_TRUE(rows.ok()) << rows.status();
+  return {"two", "two", kInstructions, *rows};
 }
 
 std::set<std::pair<int, Transform>> Columns(
@@ -45,8 +44,9 @@ std::set<std::pair<int, Transform>> Columns(
 }
 
 TEST(EncodingTest, RichFeaturesAreSeenAsTheirKindAsksFor) {
-  const Dataset data = TwoInstructions(compute::RichFeatureSchema());
-  const compute::InputEncoding encoding = MakeEncoding(data);
+  const TrainingProgram program = TwoInstructions(compute::RichFeatureSchema());
+  const compute::InputEncoding encoding = MakeEncoding(
+      compute::RichFeatureSchema(), {{&program, 0, program.instructions}});
   EXPECT_EQ(encoding.feature_count, compute::kRichFeatureCount);
   const auto columns = Columns(encoding);
   auto has = [&columns](int feature, Transform t) {
@@ -73,8 +73,10 @@ TEST(EncodingTest, RichFeaturesAreSeenAsTheirKindAsksFor) {
 }
 
 TEST(EncodingTest, PublishedFeaturesKeepTheirColumns) {
-  const Dataset data = TwoInstructions(compute::PublishedFeatureSchema());
-  const compute::InputEncoding encoding = MakeEncoding(data);
+  const TrainingProgram program =
+      TwoInstructions(compute::PublishedFeatureSchema());
+  const compute::InputEncoding encoding = MakeEncoding(
+      compute::PublishedFeatureSchema(), {{&program, 0, program.instructions}});
   EXPECT_EQ(encoding.feature_count, compute::kFeatureCount);
   // 50 features, 2 operations, 5 registers of 3 + 7 bits, 3 first accesses.
   EXPECT_EQ(encoding.width(), 50u + 2 + 50 + 3);
