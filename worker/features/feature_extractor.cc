@@ -80,8 +80,12 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void Run(Kernel& kernel, RichKernel* rich,
   if (rich == nullptr) {
     kernel.Run<kWrite>(block, features);
   } else {
-    kernel.Run<kWrite, kRichFeatureCount>(block, features);
-    rich->Run<kWrite>(block, features);
+    rich->Prepare(block);
+    kernel.Run<kWrite, kRichFeatureCount>(
+        block, features,
+        [&](size_t begin, size_t end) ABSL_ATTRIBUTE_ALWAYS_INLINE {
+          rich->Run<kWrite>(block, begin, end, features);
+        });
   }
 }
 

@@ -83,11 +83,18 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void FillRow(
 template <typename Stacks>
 class FeatureKernel {
  public:
-  // The features of a block, in rows of kStride floats; without kWrite only
-  // the state advances.
-  template <bool kWrite, size_t kStride = kFeatureCount>
+  // The features of a block; without kWrite only the state advances.
+  template <bool kWrite>
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Run(const trace::InstructionBlock& block,
                                         float* features) {
+    Run<kWrite, kFeatureCount>(block, features, [](size_t, size_t) {});
+  }
+
+  // In rows of kStride floats; after_slice(begin, end) is called while those
+  // rows are in the cache.
+  template <bool kWrite, size_t kStride, typename Function>
+  ABSL_ATTRIBUTE_ALWAYS_INLINE void Run(const trace::InstructionBlock& block,
+                                        float* features, Function after_slice) {
     const size_t n = block.size();
     // Rows are laid out once for each static instruction and copied, unless
     // most would be copied once or twice.
@@ -100,6 +107,7 @@ class FeatureKernel {
       } else {
         RunSlice<kWrite, false, kStride>(block, begin, end, copy, features);
       }
+      after_slice(begin, end);
     }
     position_ += n;
   }

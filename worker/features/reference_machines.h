@@ -169,22 +169,26 @@ class ReferenceMachines {
 
 inline void ReferenceMachines::Run(const Step& s) {
   Times fetch;
+#pragma GCC unroll 1
   for (int m = 0; m < kMachines; ++m) {
     fetch.at[m] = std::max(fetch_.at[m] + kStep[m],
                            retired_[(count_ - kWindow[m]) % kRetireRing].at[m]);
   }
   if (s.mispredicted) {
+#pragma GCC unroll 1
     for (int m = 0; m < kMachines; ++m) {
       if (kRefill[m] < 0) continue;
       fetch.at[m] = std::max(fetch.at[m], finish_.at[m] + 4 * kRefill[m]);
     }
   }
   if (s.serialize) {
+#pragma GCC unroll 1
     for (int m = 0; m < kMachines; ++m) {
       if (kFull[m]) fetch.at[m] = std::max(fetch.at[m], retire_.at[m]);
     }
   }
   if (s.fetch.small != 0) {  // what misses the large caches misses these
+#pragma GCC unroll 1
     for (int m = 0; m < kMachines; ++m) {
       if (!kFull[m]) continue;
       const int level = Level(m, s.fetch);
@@ -194,6 +198,7 @@ inline void ReferenceMachines::Run(const Step& s) {
     }
   }
   if (s.store) {
+#pragma GCC unroll 1
     for (int m = 0; m < kMachines; ++m) {
       if (!kFull[m]) continue;
       fetch.at[m] = std::max(
@@ -206,20 +211,24 @@ inline void ReferenceMachines::Run(const Step& s) {
   Times issue = fetch;
   for (int i = 0; i < s.source_count; ++i) {
     const Times& ready = registers_[s.sources[i]];
+#pragma GCC unroll 1
     for (int m = 0; m < kMachines; ++m) {
       issue.at[m] = std::max(issue.at[m], ready.at[m]);
     }
   }
   if (s.forwarding != kNoStore) {
     const Times& ready = stores_[s.forwarding % kStoreRing];
+#pragma GCC unroll 1
     for (int m = 0; m < kMachines; ++m) {
       issue.at[m] = std::max(issue.at[m], ready.at[m]);
     }
   }
+#pragma GCC unroll 1
   for (int m = 0; m < kMachines; ++m) {
     fetch_.at[m] = kInOrderIssue[m] ? issue.at[m] : fetch.at[m];
   }
   if (s.load) {
+#pragma GCC unroll 1
     for (int m = 0; m < kMachines; ++m) {
       const int level = Level(m, s.data);
       int64_t start = issue.at[m];
@@ -229,6 +238,7 @@ inline void ReferenceMachines::Run(const Step& s) {
       finish_.at[m] = start + Latency(m, level);
     }
   } else {
+#pragma GCC unroll 1
     for (int m = 0; m < kMachines; ++m) {
       finish_.at[m] = issue.at[m] + s.latency;
     }
@@ -236,15 +246,18 @@ inline void ReferenceMachines::Run(const Step& s) {
   for (int i = 0; i < s.destination_count; ++i) {
     registers_[s.destinations[i]] = finish_;
   }
+#pragma GCC unroll 1
   for (int m = 0; m < kMachines; ++m) {
     retire_.at[m] = std::max(retire_.at[m] + kStep[m], finish_.at[m]);
   }
   Times out;
+#pragma GCC unroll 1
   for (int m = 0; m < kMachines; ++m) {
     out.at[m] = std::max(out_.at[m], retire_.at[m]);
   }
   if (s.store) {
     stores_[count_ % kStoreRing] = finish_;
+#pragma GCC unroll 1
     for (int m = 0; m < kMachines; ++m) {
       if (!kFull[m]) continue;
       const int level = Level(m, s.data);
@@ -257,6 +270,7 @@ inline void ReferenceMachines::Run(const Step& s) {
     exits_[store_count_ % kExitRing] = exit_;
     ++store_count_;
   }
+#pragma GCC unroll 1
   for (int m = 0; m < kMachines; ++m) {
     growth_.at[m] = out.at[m] - out_.at[m];
   }

@@ -1,12 +1,14 @@
 // The loop behind the rich features, for feature_extractor.cc.
 //
-// Runs after FeatureKernel over the same block and fills the rest of each row.
+// Runs after FeatureKernel over the same instructions and fills the rest of
+// each row.
 // The caller has checked the block. Single-threaded; the caller owns the
 // features. Memory is bounded by the footprint (lines, pages, static
 // instructions, registers) plus fixed tables of 5.4 MiB.
 //
 //   RichKernel kernel;
-//   kernel.Run<true>(block, features);   // [n][kRichFeatureCount]
+//   kernel.Prepare(block);
+//   kernel.Run<true>(block, 0, n, features);   // [n][kRichFeatureCount]
 #ifndef PERFVEC_WORKER_FEATURES_RICH_KERNEL_H_
 #define PERFVEC_WORKER_FEATURES_RICH_KERNEL_H_
 
@@ -30,12 +32,16 @@ namespace perfvec::compute {
 
 class RichKernel {
  public:
+  // Learns the block's static instructions, before its first Run().
+  void Prepare(const trace::InstructionBlock& block);
+
+  // Instructions [begin, end) of the block; features are the whole block's.
   // Without kWrite only the state advances.
   template <bool kWrite>
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Run(const trace::InstructionBlock& block,
+                                        size_t begin, size_t end,
                                         float* features) {
-    Prepare(block);
-    for (size_t i = 0; i < block.size(); ++i) {
+    for (size_t i = begin; i < end; ++i) {
       RunOne<kWrite>(block, i, features + i * kRichFeatureCount);
     }
   }
@@ -76,7 +82,6 @@ class RichKernel {
     bool load = false;
   };
 
-  void Prepare(const trace::InstructionBlock& block);
   StaticState MakeStatic(const trace::StaticInstruction& s);
   // The number of a register that can be waited for, or kNone.
   uint32_t RegisterNumber(trace::Register r);

@@ -261,7 +261,8 @@ TEST(RichFeaturesTest, TheBaselineLoopGivesTheSameBits) {
     std::fill_n(found.begin() + i * kWidth + kFeatureCount,
                 kWidth - kFeatureCount, -1.0f);
   }
-  kernel.Run<true>(whole, found.data());
+  kernel.Prepare(whole);
+  kernel.Run<true>(whole, 0, whole.size(), found.data());
   EXPECT_TRUE(found == wanted);
 }
 
