@@ -15,12 +15,14 @@ packages=(
   # The reference BLAS would make LibTorch ten times slower.
   libtorch-dev libopenblas0-pthread libopenblas-pthread-dev
   libcli11-dev libspdlog-dev nlohmann-json3-dev
-  libzstd-dev libxxhash-dev libssl-dev
+  libzstd-dev libxxhash-dev libssl-dev libzip-dev
 )
 case "${1:-}" in
   build) ;;
   test)
+    # libdnnl-dev: a rival in tests/bench; python3-torch: an oracle.
     packages+=(libgtest-dev libgmock-dev clang-format zstd python3
+      libdnnl-dev python3-numpy python3-torch
       prometheus bash-completion man-db)
     ;;
   *)

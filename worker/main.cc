@@ -1,5 +1,5 @@
-// perfvec-worker: computes program vectors for a server; trains models and
-// evaluates them.
+// perfvec-worker: computes program vectors for a server; trains models,
+// evaluates and imports them.
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -9,6 +9,7 @@
 #include <CLI/Formatter.hpp>
 
 #include "worker/agent/run_command.h"
+#include "worker/checkpoint/import_command.h"
 #include "worker/evaluate/evaluate_command.h"
 #include "worker/train/train_command.h"
 
@@ -21,6 +22,7 @@ int main(int argc, char** argv) {
   perfvec::worker::AddRunCommand(&app, &exit_code);
   perfvec::train::AddTrainCommand(&app, &exit_code);
   perfvec::train::AddEvaluateCommand(&app, &exit_code);
+  perfvec::checkpoint::AddImportCheckpointCommand(&app, &exit_code);
   CLI11_PARSE(app, argc, argv);
   return exit_code;
 }
