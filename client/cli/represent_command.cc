@@ -17,7 +17,7 @@ namespace perfvec::client::cli {
 namespace {
 
 struct RepresentOptions {
-  std::string file, model, output;
+  std::string file, model, output, precision = "fp32";
   int threads = 0;
 };
 
@@ -35,8 +35,10 @@ absl::Status Represent(Context& context, const RepresentOptions& options) {
   if (!loaded.ok()) return loaded.status();
   auto model =
       std::make_shared<const compute::FoundationModel>(*std::move(loaded));
-  auto back_end =
-      compute::MakeCpuRepresenter(model, {.threads = options.threads});
+  auto precision = compute::ParsePrecision(options.precision);
+  if (!precision.ok()) return precision.status();
+  auto back_end = compute::MakeCpuRepresenter(
+      model, {.threads = options.threads, .precision = *precision});
   if (!back_end.ok()) return back_end.status();
   auto source = trace::OpenFileSource(options.file);
   if (!source.ok()) return source.status();
@@ -57,6 +59,7 @@ absl::Status Represent(Context& context, const RepresentOptions& options) {
 
   nlohmann::ordered_json json = {{"model_id", sum->model_id()},
                                  {"instructions", sum->instructions()},
+                                 {"back_end", (*back_end)->Description()},
                                  {"program_vector", sum->Vector()}};
   const std::string text = json.dump(1) + "\n";
   if (!options.output.empty()) {
@@ -91,7 +94,7 @@ void AddRepresentCommand(CLI::App& app, Context& context) {
   CLI::App* command = AddCommand(
       app, "represent",
       "Compute the program vector of a .pvt trace here, without a server; the "
-      "same bits as the server's workers",
+      "same bits as the server's workers (of one --precision)",
       {"perfvec represent lbm.pvt --model models/base -o lbm.json",
        "perfvec represent lbm.pvt --model models/base --json"});
   command
@@ -111,6 +114,13 @@ void AddRepresentCommand(CLI::App& app, Context& context) {
       ->add_option("--threads", options->threads, "Processors to use; else all")
       ->check(Parses(&ParseThreads))
       ->type_name("N");
+  command
+      ->add_option("--precision", options->precision,
+                   "Of the network's products: fp32, the same bits on every "
+                   "CPU; bf16, twice as fast on a CPU with AVX512_BF16; auto: "
+                   "bf16 where the CPU has it")
+      ->check(CLI::IsMember({"fp32", "bf16", "auto"}))
+      ->capture_default_str();
   SetAction(command, context,
             [&context, options] { return Represent(context, *options); });
 }

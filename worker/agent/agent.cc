@@ -57,6 +57,17 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentOptions options) {
                      ": expected a GPU and a LibTorch with CUDA, found none; "
                      "use --device cpu"));
   }
+  if (options.back_end.precision == compute::Precision::kBf16) {
+    if (options.back_end.device != "cpu" && compute::TorchFindsCuda()) {
+      return absl::InvalidArgumentError(
+          "--precision bf16: expected --device cpu; the GPU runs in fp32");
+    }
+    if (!compute::CpuSupportsBf16()) {
+      return absl::UnavailableError(
+          "--precision bf16: expected a CPU with AVX512_BF16, found none; use "
+          "auto or fp32");
+    }
+  }
   auto models = ModelStore::Open(options.models);
   if (!models.ok()) return models.status();
   return std::unique_ptr<Agent>(

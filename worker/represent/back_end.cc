@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "worker/represent/cpu_representer.h"
+#include "absl/strings/str_cat.h"
 #include "worker/represent/torch_representer.h"
 
 namespace perfvec::compute {
@@ -15,7 +15,13 @@ absl::StatusOr<std::unique_ptr<Representer>> MakeRepresenter(
   if (device == "cpu") {
     CpuOptions cpu;
     cpu.threads = options.threads;
+    cpu.precision = options.precision;
     return MakeCpuRepresenter(std::move(model), cpu);
+  }
+  if (options.precision == Precision::kBf16) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("precision bf16: device \"", device,
+                     "\" runs in fp32 only; use device cpu, or fp32"));
   }
   TorchOptions torch;
   torch.device = device == "libtorch-cpu" ? "cpu" : device;

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "worker/represent/cpu_representer.h"
 #include "worker/represent/representer.h"
 
 namespace perfvec::compute {
@@ -19,10 +20,12 @@ struct BackEndOptions {
   // compare.
   std::string device = "auto";
   int threads = 0;  // of the CPU kernel; 0: one per processor
+  // LibTorch runs in fp32 only; kBf16 there is refused.
+  Precision precision = Precision::kFp32;
 };
 
-// INVALID_ARGUMENT for an unknown device or number of threads, UNAVAILABLE for
-// a device that is not there.
+// INVALID_ARGUMENT for an unknown device or number of threads, or a precision
+// it lacks; UNAVAILABLE for a device that is not there.
 absl::StatusOr<std::unique_ptr<Representer>> MakeRepresenter(
     std::shared_ptr<const FoundationModel> model,
     const BackEndOptions& options);

@@ -1,5 +1,8 @@
 #include <immintrin.h>
 
+#include <cstdint>
+#include <cstring>
+
 #include "worker/represent/lstm_kernel_impl.h"
 
 namespace perfvec::compute {
@@ -11,7 +14,9 @@ struct Avx2 {
   static constexpr int kWidth = 8;
   static constexpr int kLanes = 3;
   static constexpr bool kBroadcastFirst = true;
+  static constexpr int kValuesPerWord = 1;
   using F = __m256;
+  using W = __m256;
   static F Load(const float* p) { return _mm256_loadu_ps(p); }
   static void Store(float* p, F a) { _mm256_storeu_ps(p, a); }
   static F Broadcast(float a) { return _mm256_set1_ps(a); }
@@ -28,6 +33,20 @@ struct Avx2 {
     return _mm256_castsi256_ps(
         _mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
   }
+  static W LoadWords(const uint32_t* p) {
+    return _mm256_castsi256_ps(
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static W BroadcastWord(const uint32_t* p) {
+    return _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(*p)));
+  }
+  static F Accumulate(W x, W w, F sum) { return _mm256_fmadd_ps(x, w, sum); }
+  static void StoreHidden(uint32_t* p, F h) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_castps_si256(h));
+  }
+  static void Pack(const float* values, int count, uint32_t* words) {
+    std::memcpy(words, values, sizeof(float) * static_cast<size_t>(count));
+  }
   static void AddToDoubles(double* p, F a) {
     const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(a));
     const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
@@ -38,6 +57,6 @@ struct Avx2 {
 
 }  // namespace
 
-const LstmKernel kLstmKernelAvx2 = {"avx2", Avx2::kWidth, &LstmStepOver<Avx2>};
+const LstmKernel kLstmKernelAvx2 = MakeKernel<Avx2>("avx2");
 
 }  // namespace perfvec::compute

@@ -9,9 +9,13 @@
 // kBroadcastFirst (keep the lanes' inputs in registers rather than the
 // weights), F, Load, Store, Broadcast, Fma(a, b, c) = a * b + c, Mul, Add, Sub,
 // Div, Max, Min (the second operand if either is NaN), PowerOfTwo,
-// AddToDoubles.
+// AddToDoubles; and of operand words: W, LoadWords, BroadcastWord,
+// kValuesPerWord, Accumulate(x, w, sum) = sum + the products of a word,
+// StoreHidden.
 #ifndef PERFVEC_WORKER_REPRESENT_LSTM_KERNEL_IMPL_H_
 #define PERFVEC_WORKER_REPRESENT_LSTM_KERNEL_IMPL_H_
+
+#include <cstdint>
 
 #include "worker/represent/lstm_kernel.h"
 
@@ -47,8 +51,7 @@ inline typename V::F ExpMinusOne(typename V::F y) {
 // With e(y) = exp(y) - 1: sigmoid(x) = 1 / (2 + e(-x)) and tanh(x) =
 // -e(-2x) / (2 + e(-2x)), so that a product of both needs one division.
 template <class V>
-inline void Gates(const typename V::F gates[kGates], float* cell,
-                  float* hidden) {
+inline typename V::F Gates(const typename V::F gates[kGates], float* cell) {
   using F = typename V::F;
   const F minus_one = V::Broadcast(-1.0f);
   const F minus_two = V::Broadcast(-2.0f);
@@ -62,40 +65,45 @@ inline void Gates(const typename V::F gates[kGates], float* cell,
   V::Store(cell, c);
   const F tanh_c = ExpMinusOne<V>(V::Mul(c, minus_two));
   const F denominator = V::Mul(output, V::Add(two, tanh_c));
-  V::Store(hidden, V::Div(V::Mul(tanh_c, minus_one), denominator));
+  return V::Div(V::Mul(tanh_c, minus_one), denominator);
 }
 
 // acc[lane][gate] += rows[lane][k] * weights[k][gate], k in order.
 template <class V, int R>
-inline const float* Accumulate(const float* weights, int size, const float* row,
-                               size_t stride, typename V::F acc[R][kGates]) {
-  using F = typename V::F;
-  const float* rows[R];
+inline const uint32_t* Accumulate(const uint32_t* weights, int words,
+                                  const uint32_t* row, size_t stride,
+                                  typename V::F acc[R][kGates]) {
+  using W = typename V::W;
+  const uint32_t* rows[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) rows[r] = row + r * stride;
 #pragma GCC unroll 2
-  for (int k = 0; k < size; ++k) {
+  for (int k = 0; k < words; ++k) {
     if constexpr (V::kBroadcastFirst) {
-      F x[R];
+      W x[R];
 #pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) x[r] = V::Broadcast(rows[r][k]);
+      for (int r = 0; r < R; ++r) x[r] = V::BroadcastWord(rows[r] + k);
 #pragma GCC unroll 4
       for (int g = 0; g < kGates; ++g) {
-        const F w = V::Load(weights + g * V::kWidth);
+        const W w = V::LoadWords(weights + g * V::kWidth);
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) acc[r][g] = V::Fma(x[r], w, acc[r][g]);
+        for (int r = 0; r < R; ++r) {
+          acc[r][g] = V::Accumulate(x[r], w, acc[r][g]);
+        }
       }
     } else {
-      F w[kGates];
+      W w[kGates];
 #pragma GCC unroll 4
       for (int g = 0; g < kGates; ++g) {
-        w[g] = V::Load(weights + g * V::kWidth);
+        w[g] = V::LoadWords(weights + g * V::kWidth);
       }
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const F x = V::Broadcast(rows[r][k]);
+        const W x = V::BroadcastWord(rows[r] + k);
 #pragma GCC unroll 4
-        for (int g = 0; g < kGates; ++g) acc[r][g] = V::Fma(x, w[g], acc[r][g]);
+        for (int g = 0; g < kGates; ++g) {
+          acc[r][g] = V::Accumulate(x, w[g], acc[r][g]);
+        }
       }
     }
     weights += kGates * V::kWidth;
@@ -108,30 +116,41 @@ template <class V, int R>
 void Tile(const PackedLayer& layer, const LstmStep& step, int lane, int panel) {
   using F = typename V::F;
   constexpr size_t kRow = static_cast<size_t>(kGates) * V::kWidth;
-  const size_t k_size = static_cast<size_t>(layer.inputs + layer.hidden);
+  const size_t words =
+      static_cast<size_t>(layer.input_words + layer.hidden_words);
   const size_t stride = static_cast<size_t>(layer.panels) * V::kWidth;
+  const size_t hidden_stride = stride / V::kValuesPerWord;
   const size_t first = static_cast<size_t>(lane);
   const float* bias = layer.bias + panel * kRow;
-  const float* weights = layer.weights + panel * k_size * kRow;
+  const uint32_t* weights = layer.weights + panel * words * kRow;
   F acc[R][kGates];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+    const float* from = step.projected == nullptr
+                            ? bias
+                            : step.projected[first + r] + panel * kRow;
 #pragma GCC unroll 4
-    for (int g = 0; g < kGates; ++g) acc[r][g] = V::Load(bias + g * V::kWidth);
+    for (int g = 0; g < kGates; ++g) acc[r][g] = V::Load(from + g * V::kWidth);
   }
-  weights = Accumulate<V, R>(weights, layer.inputs,
-                             step.input + first * step.input_stride,
-                             step.input_stride, acc);
-  Accumulate<V, R>(weights, layer.hidden, step.hidden_in + first * stride,
-                   stride, acc);
+  if (step.projected == nullptr) {
+    weights = Accumulate<V, R>(weights, layer.input_words,
+                               step.input + first * step.input_stride,
+                               step.input_stride, acc);
+  } else {
+    weights += static_cast<size_t>(layer.input_words) * kRow;
+  }
+  Accumulate<V, R>(weights, layer.hidden_words,
+                   step.hidden_in + first * hidden_stride, hidden_stride, acc);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     const size_t at =
         (first + r) * stride + static_cast<size_t>(panel) * V::kWidth;
-    Gates<V>(acc[r], step.cell + at, step.hidden_out + at);
+    const F hidden = Gates<V>(acc[r], step.cell + at);
+    V::StoreHidden(step.hidden_out + at / V::kValuesPerWord, hidden);
     if (step.sums != nullptr && step.keep[first + r] != 0) {
-      V::AddToDoubles(step.sums + at, V::Max(V::Broadcast(0.0f),
-                                             V::Load(step.hidden_out + at)));
+      const F output = V::Max(V::Broadcast(0.0f), hidden);
+      V::AddToDoubles(step.sums + at, output);
+      if (step.outputs != nullptr) V::Store(step.outputs + at, output);
     }
   }
 }
@@ -153,6 +172,64 @@ template <class V>
 void LstmStepOver(const PackedLayer& layer, const LstmStep& step) {
   for (int panel = 0; panel < layer.panels; ++panel) {
     Tiles<V, V::kLanes>(layer, step, panel, 0);
+  }
+}
+
+template <class V, int R>
+void ProjectRows(const PackedLayer& layer, const uint32_t* inputs, int rows,
+                 float* sums) {
+  constexpr size_t kRow = static_cast<size_t>(kGates) * V::kWidth;
+  const size_t words =
+      static_cast<size_t>(layer.input_words + layer.hidden_words);
+  const size_t stride = static_cast<size_t>(layer.input_words);
+  int row = 0;
+  for (; row + R <= rows; row += R) {
+    for (int panel = 0; panel < layer.panels; ++panel) {
+      typename V::F acc[R][kGates];
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+        for (int g = 0; g < kGates; ++g) {
+          acc[r][g] = V::Load(layer.bias + panel * kRow + g * V::kWidth);
+        }
+      }
+      Accumulate<V, R>(layer.weights + panel * words * kRow, layer.input_words,
+                       inputs + static_cast<size_t>(row) * stride, stride, acc);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        float* to = sums + (static_cast<size_t>(row + r) * layer.panels +
+                            static_cast<size_t>(panel)) *
+                               kRow;
+#pragma GCC unroll 4
+        for (int g = 0; g < kGates; ++g) {
+          V::Store(to + g * V::kWidth, acc[r][g]);
+        }
+      }
+    }
+  }
+  if constexpr (R > 1) {
+    if (row < rows) {
+      ProjectRows<V, 1>(layer, inputs + static_cast<size_t>(row) * stride,
+                        rows - row,
+                        sums + static_cast<size_t>(row) * layer.panels * kRow);
+    }
+  }
+}
+
+template <class V>
+constexpr LstmKernel MakeKernel(const char* name) {
+  if constexpr (V::kValuesPerWord == 1) {
+    return {
+        name,     V::kWidth, 1, &LstmStepOver<V>, &ProjectRows<V, V::kLanes>,
+        &V::Pack, nullptr};
+  } else {
+    return {name,
+            V::kWidth,
+            V::kValuesPerWord,
+            &LstmStepOver<V>,
+            &ProjectRows<V, V::kLanes>,
+            &V::Pack,
+            &V::PackSplit};
   }
 }
 

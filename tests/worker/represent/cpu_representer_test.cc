@@ -125,6 +125,112 @@ TEST(CpuRepresenterTest, AllInstructionSetsGiveTheSameBits) {
   if (Supported().size() < 3) GTEST_SKIP() << "this CPU has not all sets";
 }
 
+// Windows share the input part of their rows: computed once or for each, the
+// bits are the same.
+TEST(CpuRepresenterTest, OverlappingLanesGiveTheBitsOfEachAlone) {
+  auto model = Model(2, 40);
+  const std::vector<float> inputs =
+      RandomRows(80 * model->manifest().inputs.width(), kSeed);
+  std::vector<Lane> windows;
+  for (int i = 0; i < 70; ++i) windows.push_back({i - 31, 32, 1});
+  for (InstructionSet set : Supported()) {
+    for (Precision precision : {Precision::kFp32, Precision::kBf16}) {
+      if (precision == Precision::kBf16 &&
+          set != (CpuSupportsBf16() ? InstructionSet::kAvx512
+                                    : InstructionSet::kGeneric)) {
+        continue;
+      }
+      const CpuOptions options = {1, set, precision};
+      const std::vector<double> all = RunLanes(model, inputs, windows, options);
+      for (size_t i = 0; i < windows.size(); ++i) {
+        const std::vector<double> alone =
+            RunLanes(model, inputs, {windows[i]}, options);
+        EXPECT_TRUE(std::equal(alone.begin(), alone.end(), &all[i * 40])) << i;
+      }
+    }
+  }
+}
+
+CpuOptions Bf16(int threads, InstructionSet set) {
+  return {threads, set, Precision::kBf16};
+}
+
+// The oracle is vdpbf16ps written down in fused multiply-adds.
+TEST(CpuRepresenterTest, Bf16GivesTheBitsOfItsDefinition) {
+  if (!CpuSupportsBf16()) GTEST_SKIP() << "this CPU has no AVX512_BF16";
+  for (int width : {3, 40}) {
+    for (double scale : {1.0, 200.0}) {
+      auto model = Model(2, width, scale);
+      const std::vector<float> inputs =
+          RandomRows(80 * model->manifest().inputs.width(), kSeed);
+      EXPECT_TRUE(SameBits(
+          RunLanes(model, inputs, MixedLanes(), Bf16(1, InstructionSet::kBest)),
+          RunLanes(model, inputs, MixedLanes(),
+                   Bf16(1, InstructionSet::kGeneric))))
+          << width << " units, weights times " << scale;
+    }
+  }
+}
+
+TEST(CpuRepresenterTest, Bf16IsNearTheDefinition) {
+  auto model = Model(2, 64);
+  const std::vector<float> inputs =
+      RandomRows(80 * model->manifest().inputs.width(), kSeed);
+  const std::vector<Lane> lanes = {{0, 60, 60}};
+  const std::vector<double> expected =
+      ReferenceSums(*model, inputs.data(), lanes);
+  const std::vector<double> sums =
+      RunLanes(model, inputs, lanes, Bf16(1, InstructionSet::kGeneric));
+  double difference = 0, norm = 0, most = 0;
+  for (size_t i = 0; i < sums.size(); ++i) {
+    difference += (sums[i] - expected[i]) * (sums[i] - expected[i]);
+    norm += expected[i] * expected[i];
+    most = std::max(most, std::fabs(sums[i] - expected[i]));
+  }
+  EXPECT_LT(std::sqrt(difference / norm), 3e-3);
+  EXPECT_GT(most, 0) << "rounded operands cannot give the same bits";
+}
+
+TEST(CpuRepresenterTest, NeitherBatchNorThreadsChangeALaneInBf16) {
+  if (!CpuSupportsBf16()) GTEST_SKIP() << "this CPU has no AVX512_BF16";
+  auto model = Model(2, 40);
+  const std::vector<float> inputs =
+      RandomRows(600 * model->manifest().inputs.width(), kSeed);
+  std::vector<Lane> lanes;
+  for (int i = 0; i < 150; ++i) lanes.push_back({i - 3, 20 + i % 37, i % 21});
+  const std::vector<double> all =
+      RunLanes(model, inputs, lanes, Bf16(1, InstructionSet::kBest));
+  for (int threads : {2, 3, 7}) {
+    EXPECT_TRUE(SameBits(
+        RunLanes(model, inputs, lanes, Bf16(threads, InstructionSet::kBest)),
+        all));
+  }
+  for (size_t i = 0; i < lanes.size(); ++i) {
+    const std::vector<double> alone =
+        RunLanes(model, inputs, {lanes[i]}, Bf16(1, InstructionSet::kBest));
+    EXPECT_TRUE(std::equal(alone.begin(), alone.end(), &all[i * 40]));
+  }
+}
+
+TEST(CpuRepresenterTest, PrecisionIsChosenAndChecked) {
+  EXPECT_EQ(*ParsePrecision("fp32"), Precision::kFp32);
+  EXPECT_EQ(*ParsePrecision("bf16"), Precision::kBf16);
+  EXPECT_EQ(*ParsePrecision("auto"), Precision::kAuto);
+  EXPECT_THAT(std::string(ParsePrecision("fp16").status().message()),
+              ::testing::HasSubstr("found \"fp16\""));
+  auto model = Model(1, 4);
+  auto best = MakeCpuRepresenter(model, Bf16(1, InstructionSet::kBest));
+  EXPECT_EQ(best.ok(), CpuSupportsBf16()) << best.status();
+  auto automatic =
+      MakeCpuRepresenter(model, {1, InstructionSet::kBest, Precision::kAuto});
+  ASSERT_TRUE(automatic.ok()) << automatic.status();
+  EXPECT_EQ((*automatic)->Description().find("bf16") != std::string::npos,
+            CpuSupportsBf16());
+  auto usual = MakeCpuRepresenter(model, {});
+  ASSERT_TRUE(usual.ok());
+  EXPECT_EQ((*usual)->Description().find("bf16"), std::string::npos);
+}
+
 TEST(CpuRepresenterTest, NeitherBatchNorThreadsChangeALane) {
   auto model = Model(2, 40);
   const size_t width = 40;
