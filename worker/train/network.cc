@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "worker/train/fused_lstm_network.h"
 #include "worker/train/lstm_network.h"
+#include "worker/train/torch_network.h"
 
 namespace perfvec::train {
 
@@ -30,8 +31,15 @@ absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(
     }
     return std::make_unique<LstmNetwork>(shape);
   }
+  return MakeTorchNetwork(shape);
+}
+
+absl::Status CheckServable(const NetworkShape& shape) {
+  if (shape.family == "lstm") return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "network: expected the family lstm, found '", shape.family, "'"));
+      "network ", shape.family,
+      ": only the family lstm can be saved as a foundation model that the "
+      "service runs; the others are for comparison"));
 }
 
 }  // namespace perfvec::train

@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace perfvec::train {
@@ -100,7 +101,11 @@ class Network {
 };
 
 // INVALID_ARGUMENT names the field of the shape that is out of range.
+// Families: lstm, and those of torch_network.h.
 absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(const NetworkShape& shape);
+
+// INVALID_ARGUMENT for a family that no foundation model can hold.
+absl::Status CheckServable(const NetworkShape& shape);
 
 }  // namespace perfvec::train
 

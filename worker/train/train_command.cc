@@ -196,15 +196,22 @@ json Provenance(const std::vector<OptionField>& fields, const DataPlan& plan,
 
 absl::Status Run(Command command) {
   const std::vector<OptionField> fields = Fields(&command);
-  for (const auto& [name, missing] : {std::pair("data", command.data.empty()),
-                                      std::pair("out", command.out.empty())}) {
+  NetworkShape shape;
+  shape.family = command.options.family;
+  absl::Status status = CheckServable(shape);
+  // What cannot be saved is trained for its report alone.
+  const bool saves = status.ok();
+  if (!saves && !command.out.empty()) return status;
+  for (const auto& [name, missing] :
+       {std::pair("data", command.data.empty()),
+        std::pair("out", saves && command.out.empty())}) {
     if (missing) {
       return absl::InvalidArgumentError(
           absl::StrCat("option ", name, ": must be given"));
     }
   }
   command.plan.seed = command.options.seed;
-  absl::Status status = CheckOptions(command.options);
+  status = CheckOptions(command.options);
   if (!status.ok()) return status;
   openblas_set_num_threads(command.options.threads);
   const json config = OptionsJson(fields);
@@ -253,6 +260,7 @@ absl::Status Run(Command command) {
           absl::StrCat(command.report, ": cannot be written"));
     }
   }
+  if (!saves) return absl::OkStatus();
 
   compute::Manifest manifest;
   manifest.name = command.name;

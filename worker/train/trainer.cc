@@ -74,6 +74,16 @@ class Run {
       model.averaged = true;
     }
     model.network = std::move(network_);
+    if (options_.bf16) {
+      // What is fitted and measured next are representations as the service
+      // computes them, in single precision.
+      NetworkShape shape = model.network->shape();
+      shape.bf16 = false;
+      auto exact = MakeNetwork(shape);
+      if (!exact.ok()) return exact.status();
+      (*exact)->parameters() = model.network->parameters();
+      model.network = *std::move(exact);
+    }
     return model;
   }
 
