@@ -3,9 +3,9 @@
 #
 #   tests/bench/run.sh [ROW...] [--json FILE]
 #
-# ROW is the start of a row's name (import, features, represent, predict, rank,
-# upload); none: all. Builds what it needs. Figures in docs/performance.md come
-# from here; run it on an otherwise idle machine.
+# ROW is the start of a row's name (import, features, represent, train, predict,
+# rank, upload); none: all. Builds what it needs. Figures in docs/performance.md
+# come from here; run it on an otherwise idle machine.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -35,7 +35,7 @@ cmake --preset release >&2
 cmake --build --preset release --target benches >&2
 
 [ -z "$json" ] || : >"$json"
-known=(import features represent predict rank upload)
+known=(import features represent train predict rank upload)
 [ ${#rows[@]} -gt 0 ] || rows=("${known[@]}")
 for row in "${rows[@]}"; do
   program=build/release/tests/bench/${row}_bench
