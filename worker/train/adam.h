@@ -45,6 +45,8 @@ struct Adam {
     const float table_rate = rate * o.table_rate_factor * correction;
     const float s =
         std::min(1.0, o.gradient_norm_limit / (gradient_length + 1e-12));
+    // Decoupled from the gradient (Loshchilov and Hutter 2019).
+    const float decay = 1 - rate * o.weight_decay;
     // The average starts as the plain one of the updates so far.
     const float keep = std::min(o.ema_decay, steps / (steps + 9.0));
     if (o.ema_decay > 0 && average.empty()) average = *parameters;
@@ -52,6 +54,7 @@ struct Adam {
       const float g = gradients[i] * s;
       mean[i] = 0.9f * mean[i] + 0.1f * g;
       square[i] = 0.999f * square[i] + 0.001f * g * g;
+      if (i < table_offset) (*parameters)[i] *= decay;
       (*parameters)[i] -= (i < table_offset ? network_rate : table_rate) *
                           mean[i] / (std::sqrt(square[i]) + 1e-8f);
     }

@@ -138,9 +138,10 @@ absl::Status Convert(const ProgramSource& source,
     absl::Status status = extractor.Extract(chunk.block, features.data());
     if (!status.ok()) return status;
     for (size_t a = 0; a < architectures; ++a) {
+      const std::vector<uint32_t>& column = chunk.latency_tenth_ns[a];
       for (size_t i = 0; i < n; ++i) {
         latency[i * architectures + a] =
-            std::min<uint32_t>(chunk.latency_tenth_ns[a][i], 65535);
+            column.empty() ? 0 : std::min<uint32_t>(column[i], 65535);
       }
     }
     status = writer.Append(features.data(), latency.data(), n);
@@ -245,8 +246,10 @@ absl::StatusOr<Dataset> LoadDataset(const std::vector<std::string>& directories,
             absl::StrCat(directory, "/programs.json: program ", program.name,
                          " is in another folder too"));
       }
-      const ProgramSource source =
+      ProgramSource source =
           FindProgramSource(directory, program.name, folder->all_names, wanted);
+      const auto partial = p.find("partial");
+      program.partial = source.partial = partial != p.end() && *partial == true;
       std::string how;
       auto rows = Load(source, program.name, wanted.size(), options, &how);
       if (!rows.ok()) return In(program.name, rows.status());

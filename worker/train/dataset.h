@@ -5,7 +5,10 @@
 // instructions), architectures.json (name, split, parameters) and for each
 // program either pvt/NAME.pvt, whose latency columns bear the architectures'
 // names, or gem5/NAME/{trace.txt.zst, trace.sq.txt.zst, latency.u16.zst}, the
-// last being little-endian u16 [architectures][instructions] in 0.1 ns.
+// last being little-endian u16 [architectures][instructions] in 0.1 ns. A
+// program with "partial": true in programs.json may lack architectures in its
+// .pvt: with a given time to simulate, more programs on fewer architectures
+// each teach more.
 //
 //   absl::StatusOr<Dataset> data = LoadDataset({"data", "more"}, options);
 //   data->programs[0].rows->Features(begin, n, features);
@@ -33,6 +36,8 @@ struct TrainingProgram {
   std::string family;
   size_t instructions = 0;
   std::shared_ptr<const ProgramRows> rows;
+  // Some of the architectures were not simulated: their latencies are all 0.
+  bool partial = false;
 };
 
 // Instructions begin..end of a program.

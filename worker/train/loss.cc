@@ -1,5 +1,6 @@
 #include "worker/train/loss.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <vector>
@@ -9,33 +10,41 @@ namespace perfvec::train {
 LossNumbers ComputeLoss(const LossOptions& options, int steps, int lanes,
                         int architectures, const float* predictions,
                         const float* target, const float* keep,
-                        float* derivative) {
+                        const float* weights, float* derivative) {
   const size_t a = architectures;
-  float* const d = derivative;  // first the error
   double loss = 0, absolute = 0, all = 0;
   const float norm = 1.0f / (float(steps) * lanes * a);
+  const float window_weight = options.window_weight;
+  std::vector<float> square(a), window(a), window_time(a);
   for (int b = 0; b < lanes; ++b) {
-    std::vector<double> window(a), window_time(a);
+    const float* weight = weights + b * a;
+    std::fill(square.begin(), square.end(), 0.0f);
+    std::fill(window.begin(), window.end(), 0.0f);
+    std::fill(window_time.begin(), window_time.end(), 0.0f);
     for (int t = 0; t < steps; ++t) {
       const size_t row = size_t(t) * lanes + b;
+      const float* y = predictions + row * a;
+      const float* wanted = target + row * a;
+      float* d = derivative + row * a;  // first the error
       for (size_t j = 0; j < a; ++j) {
-        const size_t i = row * a + j;
-        d[i] = keep[row] > 0 ? predictions[i] - target[i] : 0;
-        loss += keep[row] * d[i] * d[i];
-        window[j] += d[i];
-        window_time[j] += keep[row] > 0 ? target[i] : 0;
+        d[j] = keep[row] * (y[j] - wanted[j]);
+        square[j] += d[j] * d[j];
+        window[j] += d[j];
+        window_time[j] += keep[row] * wanted[j];
       }
     }
     for (size_t j = 0; j < a; ++j) {
+      loss += weight[j] * square[j];
+      if (weight[j] == 0) continue;
       absolute += std::abs(window[j]);
       all += window_time[j];
     }
     for (int t = 0; t < steps; ++t) {
       const size_t row = size_t(t) * lanes + b;
+      float* d = derivative + row * a;
       for (size_t j = 0; j < a; ++j) {
-        const size_t i = row * a + j;
-        d[i] = 2 * norm * keep[row] *
-               (d[i] + float(options.window_weight) * float(window[j]));
+        d[j] = 2 * norm * weight[j] * keep[row] *
+               (d[j] + window_weight * window[j]);
       }
     }
   }

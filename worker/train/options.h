@@ -41,7 +41,10 @@ struct TrainOptions {
   // What is minimised: "scaled" or the paper's "mse" (trainer.h).
   std::string loss = "scaled";
   LossOptions loss_options;
-  double program_power = 1.5;  // a program counts 1 / (mean latency)^power
+  // A program counts 1 / (mean latency)^power; on one architecture it counts
+  // 1 / (latency there over its mean latency)^cell_power more.
+  double program_power = 2;
+  double cell_power = 0;
 
   // How.
   int updates = 8000;
@@ -50,6 +53,8 @@ struct TrainOptions {
   double final_rate_share = 0.02;  // of learning_rate, at the last update
   double table_rate_factor = 5;    // of the architecture vectors
   double gradient_norm_limit = 1.0;
+  double weight_decay = 0;   // of the network, as AdamW has it
+  double input_dropout = 0;  // of an input, in every other visit of a lane
   double ema_decay = 0.999;  // of the averaged weights; 0: none
   uint64_t seed = 1;
 

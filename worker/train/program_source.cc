@@ -21,18 +21,22 @@ namespace {
 
 constexpr size_t kNamesShown = 5;
 
-// The position of each wanted name in `names`.
+// The position of each wanted name in `names`; with `partial`, of those that
+// are there, at least one.
 absl::StatusOr<std::vector<uint32_t>> Columns(
     const std::string& path, const std::vector<std::string>& names,
-    const std::vector<std::string>& wanted) {
+    const std::vector<std::string>& wanted, bool partial) {
   std::vector<uint32_t> columns;
   std::vector<std::string> missing;
   for (const std::string& name : wanted) {
     const auto it = std::find(names.begin(), names.end(), name);
-    if (it == names.end()) missing.push_back(name);
-    columns.push_back(it - names.begin());
+    if (it == names.end()) {
+      missing.push_back(name);
+    } else {
+      columns.push_back(it - names.begin());
+    }
   }
-  if (!missing.empty()) {
+  if (!missing.empty() && (!partial || columns.empty())) {
     const size_t more =
         missing.size() > kNamesShown ? missing.size() - kNamesShown : 0;
     missing.resize(missing.size() - more);
@@ -46,14 +50,24 @@ absl::StatusOr<std::vector<uint32_t>> Columns(
 
 class PvtReader : public ProgramReader {
  public:
-  explicit PvtReader(std::unique_ptr<trace::TraceReader> reader)
-      : reader_(std::move(reader)) {}
+  // `has`: of each wanted architecture, whether the reader gives it.
+  PvtReader(std::unique_ptr<trace::TraceReader> reader, std::vector<bool> has)
+      : reader_(std::move(reader)), has_(std::move(has)) {}
   absl::StatusOr<bool> Next(trace::TraceChunk* chunk) override {
-    return reader_->Next(chunk);
+    absl::StatusOr<bool> more = reader_->Next(chunk);
+    if (!more.ok() || !*more) return more;
+    std::vector<std::vector<uint32_t>> columns(has_.size());
+    size_t next = 0;
+    for (size_t a = 0; a < has_.size(); ++a) {
+      if (has_[a]) columns[a] = std::move(chunk->latency_tenth_ns[next++]);
+    }
+    chunk->latency_tenth_ns = std::move(columns);
+    return true;
   }
 
  private:
   const std::unique_ptr<trace::TraceReader> reader_;
+  const std::vector<bool> has_;
 };
 
 class TextReader : public ProgramReader {
@@ -122,16 +136,21 @@ absl::StatusOr<std::unique_ptr<ProgramReader>> ProgramSource::Open() const {
     if (!source.ok()) return source.status();
     auto header = trace::TraceReader::Open(*std::move(source));
     if (!header.ok()) return header.status();
-    auto columns = Columns(pvt, (*header)->header().latency_columns, wanted);
+    const std::vector<std::string> names = (*header)->header().latency_columns;
+    auto columns = Columns(pvt, names, wanted, partial);
     if (!columns.ok()) return columns.status();
+    std::vector<bool> has;
+    for (const std::string& name : wanted) {
+      has.push_back(std::find(names.begin(), names.end(), name) != names.end());
+    }
     source = trace::OpenFileSource(pvt);
     if (!source.ok()) return source.status();
     auto reader = trace::TraceReader::Open(*std::move(source),
                                            {false, *std::move(columns)});
     if (!reader.ok()) return reader.status();
-    return std::make_unique<PvtReader>(*std::move(reader));
+    return std::make_unique<PvtReader>(*std::move(reader), std::move(has));
   }
-  auto columns = Columns(matrix, matrix_names, wanted);
+  auto columns = Columns(matrix, matrix_names, wanted, /*partial=*/false);
   if (!columns.ok()) return columns.status();
   auto text = trace::OpenFileSource(trace);
   if (!text.ok()) return text.status();

@@ -29,7 +29,8 @@ namespace perfvec::train {
 class ProgramReader {
  public:
   virtual ~ProgramReader() = default;
-  // chunk->latency_tenth_ns: [wanted architecture][instruction].
+  // chunk->latency_tenth_ns: [wanted architecture][instruction]; an
+  // architecture that a partial source lacks has no instructions.
   virtual absl::StatusOr<bool> Next(trace::TraceChunk* chunk) = 0;
 };
 
@@ -38,6 +39,8 @@ struct ProgramSource {
   std::string trace, stores, matrix;
   std::vector<std::string> matrix_names;  // of the matrix's rows
   std::vector<std::string> wanted;
+  // A .pvt may lack some of the wanted architectures.
+  bool partial = false;
 
   // Of the schema, the wanted architectures and the files' sizes and times of
   // modification: equal keys mean equal rows. NOT_FOUND names a missing file.

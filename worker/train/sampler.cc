@@ -12,42 +12,57 @@ double DrawWeight(const Slice& slice) {
   return std::sqrt(static_cast<double>(slice.end - slice.begin));
 }
 
+// A program faster on one architecture than this share of its mean over all
+// counts as this fast: what takes no time at all must not decide everything.
+constexpr double kLeastMean = 0.05;
+
 }  // namespace
 
 Scaling MakeScaling(const std::vector<Slice>& slices,
                     const TrainOptions& options) {
+  const size_t a = slices[0].program->rows->architectures();
   Scaling scaling;
-  std::vector<std::vector<double>> means;
-  double instructions = 0;
+  scaling.architecture.resize(a);
+  std::vector<double> instructions(a);
+  std::vector<std::vector<double>> means;  // 0: not simulated
   for (const Slice& s : slices) {
     means.push_back(s.program->rows->LatencySums(s.begin, s.end));
-    scaling.architecture.resize(means.back().size());
-    for (size_t a = 0; a < means.back().size(); ++a) {
-      scaling.architecture[a] += means.back()[a];
-      means.back()[a] /= s.end - s.begin;
+    for (size_t j = 0; j < a; ++j) {
+      if (means.back()[j] == 0) continue;
+      scaling.architecture[j] += means.back()[j];
+      instructions[j] += s.end - s.begin;
+      means.back()[j] /= s.end - s.begin;
     }
-    instructions += s.end - s.begin;
   }
-  const size_t a = scaling.architecture.size();
-  for (double& s : scaling.architecture) s /= instructions;
-  if (options.loss == "mse") {
+  for (size_t j = 0; j < a; ++j) scaling.architecture[j] /= instructions[j];
+  const bool mse = options.loss == "mse";
+  if (mse) {
     const double mean = std::accumulate(scaling.architecture.begin(),
                                         scaling.architecture.end(), 0.0) /
                         a;
     scaling.architecture.assign(a, mean);
-    scaling.program.assign(slices.size(), 1.0f);
-    return scaling;
   }
   double weight_sum = 0, draw_sum = 0;
   for (size_t i = 0; i < slices.size(); ++i) {
-    double mean = 0;
-    for (size_t j = 0; j < a; ++j)
-      mean += means[i][j] / scaling.architecture[j];
-    scaling.program.push_back(1 / std::pow(mean / a, options.program_power));
-    weight_sum += scaling.program[i] * DrawWeight(slices[i]);
-    draw_sum += DrawWeight(slices[i]);
+    double program = 0, simulated = 0;
+    for (size_t j = 0; j < a; ++j) {
+      means[i][j] /= scaling.architecture[j];
+      program += means[i][j];
+      simulated += means[i][j] > 0;
+    }
+    program /= simulated;
+    for (size_t j = 0; j < a; ++j) {
+      const double cell = std::max(means[i][j], kLeastMean * program);
+      const double weight =
+          mse ? 1.0
+              : 1 / (std::pow(program, options.program_power) *
+                     std::pow(cell / program, options.cell_power));
+      scaling.weight.push_back(means[i][j] > 0 ? weight : 0);
+      weight_sum += scaling.weight.back() * DrawWeight(slices[i]);
+    }
+    draw_sum += DrawWeight(slices[i]) * simulated;
   }
-  for (float& w : scaling.program) w *= draw_sum / weight_sum;
+  for (float& w : scaling.weight) w *= draw_sum / weight_sum;
   return scaling;
 }
 
@@ -61,7 +76,8 @@ Sampler::Sampler(const std::vector<Slice>& slices,
       steps_(options.steps),
       pieces_per_visit_(options.pieces_per_visit),
       warm_up_(options.warm_up),
-      architectures_(scaling.architecture.size()) {
+      architectures_(scaling.architecture.size()),
+      input_dropout_(options.input_dropout) {
   state_.random = seed;
   state_.lanes.resize(lanes_);
   for (const Slice& s : slices) {
@@ -72,6 +88,7 @@ Sampler::Sampler(const std::vector<Slice>& slices,
   inputs_.resize(rows * encoding.width());
   targets_.resize(rows * architectures_);
   keep_.resize(rows);
+  weights_.resize(lanes_ * architectures_);
   features_.resize(steps_ * slices[0].program->rows->features());
   piece_.resize(steps_ * encoding.width());
   latency_.resize(steps_ * architectures_);
@@ -92,6 +109,19 @@ void Sampler::Jump(Lane* lane) {
   state_.random = random.state;
 }
 
+void Sampler::DropInputs(const Lane& lane) {
+  // Where the visit began tells which, so that there is nothing to remember.
+  const uint64_t start =
+      lane.position - (pieces_per_visit_ - lane.pieces_left) * steps_;
+  Random random((lane.slice << 40) ^ start);
+  if (random.Next() & 1) return;
+  const size_t width = encoding_.width();
+  for (size_t c = 0; c < width; ++c) {
+    if (random.Unit() >= input_dropout_) continue;
+    for (size_t t = 0; t < steps_; ++t) piece_[t * width + c] = 0;
+  }
+}
+
 const std::vector<int>& Sampler::Next() {
   const size_t width = encoding_.width();
   jumped_.clear();
@@ -103,9 +133,12 @@ const std::vector<int>& Sampler::Next() {
       jumped_.push_back(b);
     }
     const ProgramRows& rows = *slices_[lane.slice].program->rows;
+    std::copy_n(&scaling_.weight[lane.slice * architectures_], architectures_,
+                &weights_[b * architectures_]);
     rows.Features(lane.position, steps_, features_.data());
     rows.Latency(lane.position, steps_, latency_.data());
     encoding_.Encode(features_.data(), steps_, piece_.data());
+    if (input_dropout_ > 0) DropInputs(lane);
     for (size_t t = 0; t < steps_; ++t) {
       const size_t row = t * lanes_ + b;
       std::copy_n(&piece_[t * width], width, &inputs_[row * width]);
@@ -114,7 +147,7 @@ const std::vector<int>& Sampler::Next() {
         target[j] = static_cast<float>(latency_[t * architectures_ + j] /
                                        scaling_.architecture[j]);
       }
-      keep_[row] = lane.skip > 0 ? 0 : scaling_.program[lane.slice];
+      keep_[row] = lane.skip > 0 ? 0 : 1;
       lane.skip -= lane.skip > 0;
     }
     lane.position += steps_;

@@ -37,14 +37,16 @@ class Random {
   uint64_t state;
 };
 
-// What latencies are divided by, and how much a program's errors count.
+// What latencies are divided by, and how much errors count.
 struct Scaling {
   std::vector<double> architecture;  // 0.1 ns
-  std::vector<float> program;        // by slice; mean 1 as they are drawn
+  // [slices][A], mean 1 as they are drawn; 0 where nothing was simulated.
+  std::vector<float> weight;
 };
-// For loss "scaled": each architecture's mean latency over the slices, and
-// 1 / (mean scaled latency)^program_power. For "mse": one scale for all, the
-// mean over all architectures, and 1: plain squared error in another unit.
+// For loss "scaled": each architecture's mean latency over the slices; and,
+// with m a program's mean scaled latency and c that on one architecture, 1 /
+// (m^program_power (c / m)^cell_power). For "mse": one scale for all, the mean
+// over all architectures, and 1: plain squared error in another unit.
 Scaling MakeScaling(const std::vector<Slice>& slices,
                     const TrainOptions& options);
 
@@ -75,6 +77,7 @@ class Sampler {
   const std::vector<float>& inputs() const { return inputs_; }    // [T*B][I]
   const std::vector<float>& targets() const { return targets_; }  // [T*B][A]
   const std::vector<float>& keep() const { return keep_; }        // [T*B]
+  const std::vector<float>& weights() const { return weights_; }  // [B][A]
 
   // `count` different numbers below n, ascending.
   std::vector<int> Choose(int n, int count);
@@ -84,15 +87,18 @@ class Sampler {
 
  private:
   void Jump(Lane* lane);
+  // Sets the columns to 0 that the lane's visit does without.
+  void DropInputs(const Lane& lane);
 
   const std::vector<Slice>& slices_;
   const compute::InputEncoding& encoding_;
   const Scaling& scaling_;
   const size_t lanes_, steps_, pieces_per_visit_, warm_up_, architectures_;
+  const double input_dropout_;
   std::vector<double> cumulative_;  // of the weights slices are drawn by
   SamplerState state_;
   std::vector<int> jumped_;
-  std::vector<float> inputs_, targets_, keep_, features_, piece_;
+  std::vector<float> inputs_, targets_, keep_, weights_, features_, piece_;
   std::vector<uint16_t> latency_;
 };
 

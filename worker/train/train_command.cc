@@ -125,8 +125,7 @@ Slice WithoutStartUp(const Slice& s, size_t max_instructions) {
       s.end > kStartUpInstructions + kSegment) {
     result.begin = kStartUpInstructions;
   }
-  result.end =
-      result.begin + std::min(s.end - result.begin, max_instructions);
+  result.end = result.begin + std::min(s.end - result.begin, max_instructions);
   return result;
 }
 
@@ -241,8 +240,12 @@ absl::Status Run(Command command) {
   const std::vector<float>& parameters = model->network->parameters();
   const std::vector<double> initial(
       parameters.begin() + model->network->table_offset(), parameters.end());
+  std::vector<Slice> complete;
+  for (const Slice& s : plan->training) {
+    if (!s.program->partial) complete.push_back(s);
+  }
   const std::vector<Evaluated> known =
-      Gather(*model, plan->training, command.fit_instructions);
+      Gather(*model, complete, command.fit_instructions);
   auto weights = ChooseWeights(known, h, a, initial);
   if (!weights.ok()) return weights.status();
   std::vector<const ProgramEvidence*> all;

@@ -176,10 +176,10 @@ class Run {
                       options_.lanes);
     LossOptions loss = options_.loss_options;
     if (options_.loss == "mse") loss.window_weight = 0;
-    const LossNumbers numbers =
-        ComputeLoss(loss, options_.steps, options_.lanes, a,
-                    network_->predictions().data(), sampler_->targets().data(),
-                    sampler_->keep().data(), derivative_.data());
+    const LossNumbers numbers = ComputeLoss(
+        loss, options_.steps, options_.lanes, a, network_->predictions().data(),
+        sampler_->targets().data(), sampler_->keep().data(),
+        sampler_->weights().data(), derivative_.data());
     if (options_.architectures_sample > 0 &&
         options_.architectures_sample < a) {
       KeepSampledArchitectures(a);

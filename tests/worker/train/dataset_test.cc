@@ -74,6 +74,29 @@ void ExpectSameRows(const ProgramRows& x, const ProgramRows& y) {
   EXPECT_EQ(lx, ly);
 }
 
+TEST_F(DatasetTest, PartialProgramsMayLackArchitectures) {
+  // Simulated on one of the two architectures.
+  WriteSmallData(Path("some"), {"c"}, {"slow"});
+  WriteJson(Path("some") + "/architectures.json",
+            json::array({{{"name", "fast"}, {"split", "seen"}},
+                         {{"name", "slow"}, {"split", "seen"}}}));
+  ExpectError(absl::StatusCode::kInvalidArgument, "found none on fast",
+              {"data", "some"});
+  WriteJson(Path("some") + "/programs.json",
+            json::array({{{"name", "c"},
+                          {"family", "c"},
+                          {"split", "seen"},
+                          {"partial", true}}}));
+  auto data = Load({"data", "some"});
+  ASSERT_TRUE(data.ok()) << data.status();
+  ASSERT_EQ(data->programs.size(), 3);
+  EXPECT_FALSE(data->programs[0].partial);
+  EXPECT_TRUE(data->programs[2].partial);
+  uint16_t latency[2];
+  data->programs[2].rows->Latency(0, 1, latency);
+  EXPECT_THAT(latency, ElementsAre(0, 300));
+}
+
 TEST_F(DatasetTest, ReadsTracesAndKeepsThemConverted) {
   auto plain = Load();
   ASSERT_TRUE(plain.ok()) << plain.status();
