@@ -13,7 +13,7 @@ packages=(
   libprotobuf-dev libabsl-dev
   librocksdb-dev prometheus-cpp-dev libboost-dev
   # The reference BLAS would make LibTorch ten times slower.
-  libtorch-dev libopenblas0-pthread libopenblas-pthread-dev
+  libtorch-dev libgloo-dev libopenblas0-pthread libopenblas-pthread-dev
   libcli11-dev libspdlog-dev nlohmann-json3-dev
   libzstd-dev libxxhash-dev libssl-dev libzip-dev
 )

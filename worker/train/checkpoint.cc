@@ -169,12 +169,15 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(const std::string& path) {
 absl::Status CheckSameRun(const std::string& path, const Checkpoint& found,
                           const json& options, const std::string& data) {
   std::string differences;
-  for (const auto& [key, value] : options.items()) {
-    if (key == "updates") continue;
-    const json before = found.options.value(key, json());
-    if (before == value) continue;
-    absl::StrAppend(&differences, differences.empty() ? "" : ", ", key,
-                    " (then ", before.dump(), ", now ", value.dump(), ")");
+  json all = found.options;
+  all.update(options);
+  for (const auto& item : all.items()) {
+    if (item.key() == "updates") continue;
+    const json then = found.options.value(item.key(), json());
+    const json now = options.value(item.key(), json());
+    if (then == now) continue;
+    absl::StrAppend(&differences, differences.empty() ? "" : ", ", item.key(),
+                    " (then ", then.dump(), ", now ", now.dump(), ")");
   }
   if (differences.empty() && found.data != data) differences = "the data";
   if (differences.empty()) return absl::OkStatus();

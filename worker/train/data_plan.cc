@@ -5,10 +5,28 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "worker/features/rich_schema.h"
 #include "worker/train/sampler.h"
 
 namespace perfvec::train {
 namespace {
+
+struct FeatureRange {
+  const char* group;
+  int begin, end;
+};
+constexpr FeatureRange kFeatureGroups[] = {
+    {"memory", compute::kFeatureFetchDistance,
+     compute::kFeatureFetchDistance + 1},
+    {"memory", compute::kFeatureLoadDistance,
+     compute::kFeatureReuseInstructions + 1},
+    {"memory", compute::kRichDataDistance, compute::kRichMispredictions},
+    {"branch", compute::kFeatureEntropyBefore,
+     compute::kFeatureEntropyAfter + 1},
+    {"branch", compute::kRichMispredictions, compute::kRichFeatureCount},
+    {"dependences", compute::kRichProducers, compute::kRichGrowth},
+    {"machines", compute::kRichGrowth, compute::kRichDataDistance},
+};
 
 absl::StatusOr<std::set<std::string>> ValidationFamilies(
     const std::set<std::string>& families, const DataPlanOptions& options) {
@@ -111,26 +129,26 @@ absl::StatusOr<DataPlan> PlanData(const Dataset& data,
 
 absl::Status DropFeatures(const std::vector<std::string>& groups,
                           compute::InputEncoding* encoding) {
-  std::set<int> dropped;
+  auto& columns = encoding->columns;
   for (const std::string& group : groups) {
-    if (group == "memory") {
-      dropped.insert(
-          {compute::kFeatureFetchDistance, compute::kFeatureLoadDistance,
-           compute::kFeatureStoreDistance, compute::kFeatureReuseInstructions});
-    } else if (group == "branch") {
-      dropped.insert(
-          {compute::kFeatureEntropyBefore, compute::kFeatureEntropyAfter});
-    } else {
+    bool known = false;
+    for (const FeatureRange& range : kFeatureGroups) {
+      if (group != range.group) continue;
+      known = true;
+      columns.erase(std::remove_if(columns.begin(), columns.end(),
+                                   [&](const compute::InputColumn& c) {
+                                     return c.feature >= range.begin &&
+                                            c.feature < range.end;
+                                   }),
+                    columns.end());
+    }
+    if (!known) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "drop_features: expected memory or branch, found ", group));
+          "drop_features: expected memory, branch, dependences or machines, "
+          "found ",
+          group));
     }
   }
-  auto& columns = encoding->columns;
-  columns.erase(std::remove_if(columns.begin(), columns.end(),
-                               [&](const compute::InputColumn& c) {
-                                 return dropped.count(c.feature) > 0;
-                               }),
-                columns.end());
   return absl::OkStatus();
 }
 

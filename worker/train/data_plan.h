@@ -48,9 +48,11 @@ struct DataPlan {
 absl::StatusOr<DataPlan> PlanData(const Dataset& data,
                                   const DataPlanOptions& options);
 
-// Takes the columns of groups of features out of the encoding: "memory" (stack
-// distances and reuse) and "branch" (entropies). INVALID_ARGUMENT names a group
-// that is none.
+// Takes the columns of groups of features out of the encoding: "memory"
+// (distances, reuse, strides, pressure), "branch" (entropies, mispredictions
+// and what else of control the rich schema has), "dependences" and "machines"
+// (the reference machines, which see memory and branches too). INVALID_ARGUMENT
+// names a group that is none.
 absl::Status DropFeatures(const std::vector<std::string>& groups,
                           compute::InputEncoding* encoding);
 

@@ -22,6 +22,7 @@
 #include "worker/train/evidence.h"
 #include "worker/train/fit_choice.h"
 #include "worker/train/options.h"
+#include "worker/train/peers.h"
 #include "worker/train/trainer.h"
 #include "worker/train/validation.h"
 
@@ -39,6 +40,7 @@ struct Command {
   std::string features{compute::kRichFeatureSchemaId};
   int fit_instructions = 60000;
   DataPlanOptions plan;
+  PeersOptions peers;
   TrainOptions options;
 };
 
@@ -57,7 +59,9 @@ std::vector<OptionField> Fields(Command* c) {
       {"features", "Feature schema", &c->features},
       {"programs", "Only these programs", &c->programs},
       {"architectures", "Only these architectures", &c->architectures},
-      {"drop_features", "Leave inputs out: memory, branch", &c->drop_features},
+      {"drop_features",
+       "Leave inputs out: memory, branch, dependences, machines",
+       &c->drop_features},
       {"validate_families", "Families held back for validation",
        &c->plan.validate_families},
       {"validate_every", "Else every so many families is held back",
@@ -70,6 +74,13 @@ std::vector<OptionField> Fields(Command* c) {
       {"fit_instructions",
        "Instructions of a program in the fit of the architecture vectors",
        &c->fit_instructions},
+      {"world_size", "Processes that train together", &c->peers.world_size},
+      {"rank", "Which of them this is, from 0", &c->peers.rank, false},
+      {"rendezvous",
+       "Where they meet: tcp://HOST:PORT (rank 0's), or a new file",
+       &c->peers.rendezvous, false},
+      {"peer_timeout_seconds", "Longest wait for another process",
+       &c->peers.timeout_seconds, false},
   };
   for (OptionField& f : OptionFields(&c->options)) fields.push_back(f);
   return fields;
@@ -213,9 +224,16 @@ absl::Status Run(Command command) {
   status = CheckOptions(command.options);
   if (!status.ok()) return status;
   openblas_set_num_threads(command.options.threads);
+  std::unique_ptr<Peers> peers;
+  if (command.peers.world_size != 1) {
+    auto joined = JoinPeers(command.peers);
+    if (!joined.ok()) return joined.status();
+    peers = *std::move(joined);
+  }
+  const bool first = command.peers.rank == 0;
   const json config = OptionsJson(fields);
   std::fprintf(stderr, "%s\n", json{{"config", config}}.dump().c_str());
-  if (!command.options.log.empty()) {
+  if (!command.options.log.empty() && first) {
     std::ofstream(command.options.log, std::ios::app)
         << json{{"config", config}}.dump() << "\n";
   }
@@ -233,8 +251,9 @@ absl::Status Run(Command command) {
   set.encoding = MakeEncoding(*data->schema, plan->training);
   status = DropFeatures(command.drop_features, &set.encoding);
   if (!status.ok()) return status;
-  auto model = Train(set, command.options);
+  auto model = Train(set, command.options, peers.get());
   if (!model.ok()) return model.status();
+  if (!first) return absl::OkStatus();  // all have the same; one goes on
 
   const int h = command.options.width, a = set.architectures.size();
   const std::vector<float>& parameters = model->network->parameters();

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "storage/trace/format.h"
 #include "worker/train/adam.h"
+#include "worker/train/agreement.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/loss.h"
 #include "worker/train/sampler.h"
@@ -46,10 +47,19 @@ std::string Fingerprint(const TrainingData& data) {
 
 class Run {
  public:
-  Run(const TrainingData& data, const TrainOptions& options)
+  Run(const TrainingData& data, const TrainOptions& options, Peers* peers)
       : data_(data),
-        options_(options),
-        scaling_(MakeScaling(data.training, options)) {}
+        peers_(peers),
+        options_(Share(options, peers)),
+        scaling_(MakeScaling(data.training, options)) {
+    TrainOptions copy = options;
+    identity_ = OptionsJson(OptionFields(&copy), /*only_deciding=*/true);
+    if (PeerCount(peers) > 1) identity_["world_size"] = PeerCount(peers);
+    for (size_t p = PeerRank(peers); p < data.validation.size();
+         p += PeerCount(peers)) {
+      own_validation_.push_back(data.validation[p]);
+    }
+  }
 
   // Stops after update `until`, as a kill would.
   absl::StatusOr<TrainedModel> Go(int64_t until) {
@@ -88,6 +98,12 @@ class Run {
   }
 
  private:
+  // This process's share of the lanes.
+  static TrainOptions Share(TrainOptions options, const Peers* peers) {
+    options.lanes /= PeerCount(peers);
+    return options;
+  }
+
   absl::Status Prepare() {
     const NetworkShape shape = {
         .inputs = static_cast<int>(data_.encoding.width()),
@@ -103,18 +119,23 @@ class Run {
     network_ = *std::move(network);
     network_->ResetLanes(options_.lanes);
     adam_ = std::make_unique<Adam>(network_->parameters().size());
-    sampler_ = std::make_unique<Sampler>(data_.training, data_.encoding,
-                                         scaling_, options_, options_.seed);
+    sampler_ =
+        std::make_unique<Sampler>(data_.training, data_.encoding, scaling_,
+                                  options_, options_.seed + PeerRank(peers_));
     derivative_.resize(sampler_->targets().size());
-    auto validation = Validation::Create(data_.validation, data_.encoding,
+    auto validation = Validation::Create(own_validation_, data_.encoding,
                                          scaling_.architecture, shape,
                                          options_.validate_segments);
     if (!validation.ok()) return validation.status();
     validation_ = *std::move(validation);
-    TrainOptions copy = options_;
-    identity_ = OptionsJson(OptionFields(&copy), /*only_deciding=*/true);
     fingerprint_ = Fingerprint(data_);
-    if (!options_.log.empty()) {
+    absl::Status status = CheckSameForAll(
+        peers_,
+        absl::StrCat(identity_.dump(), fingerprint_, options_.log_updates, " ",
+                     options_.checkpoint_updates, options_.checkpoint.empty()),
+        "options and data");
+    if (!status.ok()) return status;
+    if (!options_.log.empty() && PeerRank(peers_) == 0) {
       log_.open(options_.log, std::ios::app);
       if (!log_) {
         return absl::UnavailableError(
@@ -126,7 +147,7 @@ class Run {
   }
 
   absl::Status Restore() {
-    auto found = LoadCheckpoint(options_.checkpoint);
+    auto found = LoadCheckpointOf(peers_, options_.checkpoint);
     if (absl::IsNotFound(found.status())) return absl::OkStatus();
     if (!found.ok()) return found.status();
     absl::Status status =
@@ -166,7 +187,7 @@ class Run {
     c.shown_error = shown_error_;
     c.shown_gradient = gradient_length_;
     c.shown = shown_;
-    return SaveCheckpoint(options_.checkpoint, c);
+    return SaveCheckpointOf(peers_, options_.checkpoint, c);
   }
 
   absl::Status Update() {
@@ -185,6 +206,9 @@ class Run {
       KeepSampledArchitectures(a);
     }
     network_->Backward(derivative_);
+    absl::Status status = Average(peers_, network_->gradients().data(),
+                                  network_->gradients().size());
+    if (!status.ok()) return status;
     double square = 0;
     for (float g : network_->gradients()) square += double{g} * g;
     gradient_length_ = std::sqrt(square);
@@ -215,28 +239,50 @@ class Run {
   absl::Status AfterUpdate() {
     const int64_t n = adam_->steps;
     const bool last = n == options_.updates;
-    if (n % options_.log_updates == 0) Show();
-    if (options_.validate_updates > 0 && !validation_->empty() &&
+    absl::Status status;
+    if (n % options_.log_updates == 0) status = Show();
+    if (status.ok() && options_.validate_updates > 0 &&
+        !data_.validation.empty() &&
         (last || n % options_.validate_updates == 0)) {
-      Validate();
+      status = Validate();
     }
-    if (options_.checkpoint.empty()) return absl::OkStatus();
-    if (!last && !Stopped() && n % options_.checkpoint_updates != 0) {
-      return absl::OkStatus();
-    }
-    return Save();
+    const bool save =
+        !options_.checkpoint.empty() &&
+        (last || Stopped() || n % options_.checkpoint_updates == 0);
+    return status.ok() && save ? Save() : status;
   }
 
   bool Stopped() const {
     return options_.patience > 0 && best_.worse_since >= options_.patience;
   }
 
-  void Validate() {
+  // Each process measures some of the programs.
+  absl::StatusOr<ValidationResult> Measure(
+      const std::vector<float>& parameters) {
+    const ValidationResult own = validation_->Run(parameters);
+    ValidationResult all;
+    all.programs.resize(data_.validation.size());
+    for (size_t i = 0; i < own.programs.size(); ++i) {
+      all.programs[PeerRank(peers_) + i * PeerCount(peers_)] = own.programs[i];
+    }
+    if (peers_ != nullptr) {
+      absl::Status status =
+          peers_->Sum(all.programs.data(), all.programs.size());
+      if (!status.ok()) return status;
+    }
+    for (double error : all.programs) all.error += error / all.programs.size();
+    return all;
+  }
+
+  absl::Status Validate() {
     const auto started = Clock::now();
-    const ValidationResult trained = validation_->Run(network_->parameters());
+    auto measured = Measure(network_->parameters());
+    if (!measured.ok()) return measured.status();
+    const ValidationResult trained = *std::move(measured);
     const bool has_average = !adam_->average.empty();
-    const ValidationResult average =
-        has_average ? validation_->Run(adam_->average) : trained;
+    measured = has_average ? Measure(adam_->average) : trained;
+    if (!measured.ok()) return measured.status();
+    const ValidationResult average = *std::move(measured);
     const bool averaged = has_average && average.error <= trained.error;
     const ValidationResult& better = averaged ? average : trained;
     ++best_.worse_since;
@@ -257,45 +303,53 @@ class Run {
     Log(line);
     // What it took is not training.
     shown_time_ += Clock::now() - started;
+    return absl::OkStatus();
   }
 
-  void Show() {
+  absl::Status Show() {
     const double seconds =
         std::chrono::duration<double>(Clock::now() - shown_time_).count();
     // After a resumption the sums are of more updates than the time.
     const int64_t timed = std::min(shown_, adam_->steps - timed_from_);
     const double per_update = timed > 0 ? seconds / timed : 0;
+    double means[] = {shown_loss_ / shown_, shown_error_ / shown_};
+    absl::Status status = Average(peers_, means, 2);
+    if (!status.ok()) return status;
     Log({{"update", adam_->steps},
-         {"loss", shown_loss_ / shown_},
-         {"window_error", shown_error_ / shown_},
+         {"loss", means[0]},
+         {"window_error", means[1]},
          {"gradient_norm", gradient_length_},
          {"rate", adam_->Rate(options_)},
          {"instructions_per_second",
-          per_update > 0
-              ? std::round(options_.steps * options_.lanes / per_update)
-              : 0},
+          per_update > 0 ? std::round(double(options_.steps) * options_.lanes *
+                                      PeerCount(peers_) / per_update)
+                         : 0},
          {"seconds_left",
           std::round(per_update * (options_.updates - adam_->steps))}});
     shown_ = 0;
     shown_loss_ = shown_error_ = 0;
     shown_time_ = Clock::now();
     timed_from_ = adam_->steps;
+    return absl::OkStatus();
   }
 
   void Log(const json& line) {
+    if (PeerRank(peers_) != 0) return;
     const std::string text = line.dump();
     if (log_.is_open()) log_ << text << std::endl;
     std::fprintf(stderr, "%s\n", text.c_str());
   }
 
   const TrainingData& data_;
-  const TrainOptions& options_;
+  Peers* const peers_;
+  const TrainOptions options_;
   const Scaling scaling_;
   json identity_;
   std::string fingerprint_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Adam> adam_;
   std::unique_ptr<Sampler> sampler_;
+  std::vector<Slice> own_validation_;
   std::unique_ptr<Validation> validation_;
   std::vector<float> derivative_;
   Best best_;
@@ -308,13 +362,13 @@ class Run {
 }  // namespace
 
 absl::StatusOr<TrainedModel> Train(const TrainingData& data,
-                                   const TrainOptions& options) {
-  return TrainUntil(data, options, options.updates);
+                                   const TrainOptions& options, Peers* peers) {
+  return TrainUntil(data, options, options.updates, peers);
 }
 
 absl::StatusOr<TrainedModel> TrainUntil(const TrainingData& data,
                                         const TrainOptions& options,
-                                        int64_t update) {
+                                        int64_t update, Peers* peers) {
   absl::Status status = CheckOptions(options);
   if (!status.ok()) return status;
   if (data.training.empty()) {
@@ -328,7 +382,12 @@ absl::StatusOr<TrainedModel> TrainUntil(const TrainingData& data,
           s.end - s.begin));
     }
   }
-  return Run(data, options).Go(update);
+  if (options.lanes % PeerCount(peers) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("option lanes: expected a multiple of the ",
+                     PeerCount(peers), " processes, found ", options.lanes));
+  }
+  return Run(data, options, peers).Go(update);
 }
 
 }  // namespace perfvec::train

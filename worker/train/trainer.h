@@ -27,6 +27,7 @@
 #include "worker/train/dataset.h"
 #include "worker/train/network.h"
 #include "worker/train/options.h"
+#include "worker/train/peers.h"
 
 namespace perfvec::train {
 
@@ -49,13 +50,16 @@ struct TrainedModel {
 };
 
 // Goes on from options.checkpoint if that file is there.
+// With `peers`, all of them call this with the same data and options, and get
+// the same model; each walks options.lanes / size lanes.
 absl::StatusOr<TrainedModel> Train(const TrainingData& data,
-                                   const TrainOptions& options);
+                                   const TrainOptions& options,
+                                   Peers* peers = nullptr);
 // Only up to that update of the run, nothing saved on the way out: for tests of
 // going on.
 absl::StatusOr<TrainedModel> TrainUntil(const TrainingData& data,
                                         const TrainOptions& options,
-                                        int64_t update);
+                                        int64_t update, Peers* peers = nullptr);
 
 }  // namespace perfvec::train
 

@@ -20,7 +20,7 @@ using perfvec::testing::Process;
 using ::testing::HasSubstr;
 using Arguments = std::vector<std::string>;
 
-constexpr absl::Duration kLong = absl::Seconds(120);
+constexpr absl::Duration kLong = absl::Seconds(300);
 
 class TrainCommandTest : public ::testing::Test {
  protected:
@@ -101,6 +101,95 @@ TEST_F(TrainCommandTest, KilledAtAnyInstantItGoesOnToTheSameBytes) {
   ExpectSameModel("straight", "again");
 }
 
+class TwoProcessesTest : public TrainCommandTest {
+ protected:
+  // Rank 0 and 1 of a run; `meeting` is new to each.
+  std::vector<std::unique_ptr<Process>> Start(const std::string& out,
+                                              const std::string& checkpoint,
+                                              const std::string& meeting) {
+    std::vector<std::unique_ptr<Process>> processes;
+    for (int rank = 0; rank < 2; ++rank) {
+      auto process = Process::Start(
+          {Command({"--out", Path(out), "--checkpoint", Path(checkpoint),
+                    "--log", Path(out + ".log"), "--world-size", "2", "--rank",
+                    std::to_string(rank), "--rendezvous", Path(meeting)})});
+      EXPECT_TRUE(process.ok()) << process.status();
+      if (process.ok()) processes.push_back(*std::move(process));
+    }
+    return processes;
+  }
+  void ExpectSuccess(std::vector<std::unique_ptr<Process>> processes) {
+    for (auto& process : processes) {
+      auto code = process->Wait(kLong);
+      ASSERT_TRUE(code.ok()) << process->Describe();
+      EXPECT_EQ(*code, 0) << process->Describe();
+    }
+  }
+  double LastLoss(const std::string& log) {
+    std::ifstream in(Path(log));
+    double loss = -1;
+    for (std::string line; std::getline(in, line);) {
+      const auto json = nlohmann::json::parse(line);
+      if (json.contains("loss")) loss = json["loss"];
+    }
+    return loss;
+  }
+};
+
+TEST_F(TwoProcessesTest, ReachTheLossOfOne) {
+  const CommandResult one =
+      Run({"--out", Path("one"), "--log", Path("one.log")});
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  ExpectSuccess(Start("two", "checkpoint", "meeting"));
+  const double alone = LastLoss("one.log"), together = LastLoss("two.log");
+  EXPECT_GT(together, 0);
+  EXPECT_NEAR(together / alone, 1, 0.3);
+  EXPECT_EQ(nlohmann::json::parse(Read(
+                "two/manifest.json"))["provenance"]["options"]["world_size"],
+            2);
+}
+
+TEST_F(TwoProcessesTest, OneThatDiesEndsTheOtherAndBothGoOnToTheSameBytes) {
+  ExpectSuccess(Start("straight", "unused", "meeting0"));
+  for (int victim = 0; victim < 2; ++victim) {
+    auto processes = Start("killed", "checkpoint", absl::StrCat("m", victim));
+    ASSERT_EQ(processes.size(), 2);
+    ASSERT_TRUE(
+        processes[0]
+            ->WaitFor(absl::StrCat("\"update\":", 14 + 21 * victim, "[,}]"),
+                      kLong)
+            .ok());
+    ASSERT_TRUE(processes[victim]->Signal(SIGKILL).ok());
+    auto& other = processes[1 - victim];
+    auto code = other->Wait(kLong);
+    ASSERT_TRUE(code.ok()) << other->Describe();
+    EXPECT_EQ(*code, 1) << other->Describe();
+    EXPECT_THAT(other->err(),
+                HasSubstr("another process of this run has ended"));
+  }
+  ExpectSuccess(Start("killed", "checkpoint", "last"));
+  ExpectSameModel("straight", "killed");
+  EXPECT_THAT(Read("killed.log"), HasSubstr("resumed_at"));
+}
+
+TEST_F(TwoProcessesTest, MustHaveTheSameOptions) {
+  std::vector<std::unique_ptr<Process>> processes;
+  for (int rank = 0; rank < 2; ++rank) {
+    auto process = Process::Start(
+        {Command({"--out", Path("out"), "--world-size", "2", "--rank",
+                  std::to_string(rank), "--rendezvous", Path("meeting"),
+                  "--learning-rate", rank == 0 ? "0.001" : "0.002"})});
+    ASSERT_TRUE(process.ok()) << process.status();
+    processes.push_back(*std::move(process));
+  }
+  for (auto& process : processes) {
+    auto code = process->Wait(kLong);
+    ASSERT_TRUE(code.ok()) << process->Describe();
+    EXPECT_EQ(*code, 1);
+    EXPECT_THAT(process->err(), HasSubstr("the same options and data"));
+  }
+}
+
 TEST_F(TrainCommandTest, TheManifestSaysWhatWasTrainedOnAndHow) {
   const CommandResult result =
       Run({"--out", Path("model"), "--seed", "5", "--report",
@@ -138,11 +227,18 @@ TEST_F(TrainCommandTest, SaysWhatIsWrong) {
     more.insert(more.end(), out.begin(), out.end());
     return more;
   };
+  fail(with({"--world-size", "2"}), "option rendezvous: several processes");
+  fail(with({"--world-size", "2", "--rank", "2"}), "a rank below the size");
+  fail(with({"--world-size", "2", "--rendezvous", "tcp://nowhere"}),
+       "expected tcp://HOST:PORT");
+  fail(with({"--world-size", "2", "--rendezvous", Path("alone"),
+             "--peer-timeout-seconds", "1"}),
+       "the others were not found");
   fail(with({"--width", "0"}), "option width: expected 1 or more, found 0");
   fail(with({"--features", "all"}), "option features: expected perfvec-51-v1");
   fail(with({"--family", "oracle"}), "family");
   fail(with({"--validate-families", "z"}), "z is no family of the data");
-  fail(with({"--drop-features", "colour"}), "expected memory or branch");
+  fail(with({"--drop-features", "colour"}), "expected memory, branch");
   fail(with({"--holdout-tail", "0.99"}), "nothing is left");
   fail(with({"--data-fraction", "0"}), "data_fraction");
   fail(with({"--programs", "b"}), "no program is left to train on");
