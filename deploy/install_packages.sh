@@ -23,7 +23,7 @@ case "${1:-}" in
     # libdnnl-dev: a rival in tests/bench; python3-torch: an oracle.
     packages+=(libgtest-dev libgmock-dev clang-format zstd python3
       libdnnl-dev python3-numpy python3-torch
-      prometheus bash-completion man-db)
+      prometheus bash-completion man-db qemu-user)
     ;;
   *)
     echo "usage: deploy/install_packages.sh build|test" >&2

@@ -6,6 +6,7 @@
 #include "client/cli/commands.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/help.h"
+#include "client/cli/trace_commands.h"
 #include "client/cli/units.h"
 
 namespace perfvec::client::cli {
@@ -129,7 +130,7 @@ int Main(int argc, char** argv) {
     PrintError("cannot write to standard output");
     return ToInt(ExitCode::kExhausted);
   }
-  return ToInt(ExitCode::kSuccess);
+  return SuccessExitCode();
 }
 
 }  // namespace perfvec::client::cli

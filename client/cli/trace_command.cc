@@ -1,10 +1,11 @@
-// perfvec trace check|info|merge
+// perfvec trace check|info|merge; run and compare are in files of their own.
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/commands.h"
+#include "client/cli/trace_commands.h"
 #include "client/cli/units.h"
 #include "storage/trace/byte_stream.h"
 #include "storage/trace/check.h"
@@ -216,6 +217,8 @@ void AddTraceCommands(CLI::App& app, Context& context) {
   add_file(info);
   SetAction(info, context, [&context, file] { return Info(context, *file); });
   AddMerge(*group, context);
+  AddTraceRunCommand(*group, context);
+  AddTraceCompareCommand(*group, context);
 }
 
 }  // namespace perfvec::client::cli

@@ -1,0 +1,207 @@
+// perfvec trace run: a trace of a real program, by QEMU.
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "client/cli/trace_commands.h"
+#include "client/cli/units.h"
+#include "client/tracer/trace_run.h"
+
+namespace perfvec::client::cli {
+namespace {
+
+struct TraceRunOptions {
+  tracer::RunOptions run;
+  std::string plugin;
+  bool strict = false;
+  bool no_page_faults = false;
+};
+
+// Beside the command, as it is built; or where the package puts it.
+std::string FindPlugin() {
+  namespace fs = std::filesystem;
+  constexpr char kName[] = "libperfvec_qemu.so";
+  std::error_code error;
+  const fs::path self = fs::read_symlink("/proc/self/exe", error);
+  const fs::path folder = self.parent_path();
+  fs::path beside = folder / kName;
+  if (fs::exists(beside, error)) return beside;
+  return folder.parent_path() / PERFVEC_LIBRARY_FOLDER / "perfvec" / kName;
+}
+
+// What the trace does not tell, or not surely: on standard error.
+void PrintNotes(const tracer::RunReport& report) {
+  const tracer::ExpansionReport& expansion = report.expansion;
+  auto note = [](uint64_t count, absl::string_view what) {
+    if (count > 0) std::cerr << "note: " << count << " " << what << "\n";
+  };
+  note(expansion.unknown_executions,
+       "executed instructions are of kinds that perfvec does not know; they "
+       "are in the trace as operations without class and registers:");
+  int shown = 0;
+  for (const auto& [word, count] : expansion.unknown) {
+    if (++shown > 10) {
+      std::cerr << "  and " << expansion.unknown.size() - 10 << " more\n";
+      break;
+    }
+    std::cerr << absl::StrFormat("  %08x executed %d times\n", word, count);
+  }
+  note(expansion.unknown_addresses,
+       "accesses (prefetches, DC ZVA, SVE) have no address: neither QEMU nor "
+       "its registers told it");
+  note(expansion.cut_blocks, "blocks were ended early by a signal or fault");
+  note(report.more_threads,
+       "threads were started after the first; the trace holds the first only");
+  if (report.stopped) {
+    std::cerr << "note: the program was stopped when all that was wanted had "
+                 "been recorded\n";
+  }
+}
+
+nlohmann::ordered_json ToJson(const tracer::RunReport& report,
+                              const std::string& file) {
+  const tracer::ExpansionReport& expansion = report.expansion;
+  nlohmann::ordered_json unknown = nlohmann::json::object();
+  for (const auto& [word, count] : expansion.unknown) {
+    unknown[absl::StrFormat("%08x", word)] = count;
+  }
+  const int status = report.wait_status;
+  nlohmann::ordered_json json = {
+      {"file", file},
+      {"size_bytes", report.output_bytes},
+      {"instructions", report.index.instructions},
+      {"executed", expansion.executed},
+      {"blocks", expansion.blocks},
+      {"unknown_instructions", expansion.unknown_executions},
+      {"unknown_words", unknown},
+      {"unknown_addresses", expansion.unknown_addresses},
+      {"cut_blocks", expansion.cut_blocks},
+      {"threads_not_traced", report.more_threads},
+      {"program_ended", expansion.ended},
+      {"stopped", report.stopped},
+      {"seconds", report.seconds}};
+  if (WIFEXITED(status)) json["exit_status"] = WEXITSTATUS(status);
+  if (WIFSIGNALED(status) && !report.stopped) json["signal"] = WTERMSIG(status);
+  return json;
+}
+
+absl::Status Run(Context& context, TraceRunOptions options) {
+  tracer::RunOptions& run = options.run;
+  run.plugin_path = options.plugin.empty() ? FindPlugin() : options.plugin;
+  run.page_faults = !options.no_page_faults;
+  if (run.region.every != 0 && run.region.take == 0) {
+    return absl::InvalidArgumentError("--every needs --take");
+  }
+  if (run.region.take > run.region.every) {
+    return absl::InvalidArgumentError("--take must not exceed --every");
+  }
+  run.header.tool = absl::StrCat("perfvec ", PERFVEC_VERSION, " trace run");
+  run.header.command = absl::StrJoin(run.command, " ");
+  run.header.date = absl::FormatTime(absl::Now());
+  Progress progress("trace");
+  run.progress = [&](uint64_t recorded) {
+    progress.Instructions(recorded, run.region.instructions == tracer::kNoLimit
+                                        ? 0
+                                        : run.region.instructions);
+  };
+  auto report = tracer::RunTraced(run);
+  progress.Clear();
+  if (!report.ok()) return report.status();
+  // Standard output is the program's.
+  if (context.json) {
+    std::cerr << ToJson(*report, run.output_path).dump(1) << "\n";
+  } else {
+    PrintNotes(*report);
+    std::cerr << run.output_path << ": "
+              << FormatCount(report->index.instructions) << " instructions, "
+              << FormatBytes(report->output_bytes) << ", "
+              << FormatCount(static_cast<uint64_t>(report->expansion.executed /
+                                                   report->seconds))
+              << " instructions/s\n";
+  }
+  const int status = report->wait_status;
+  if (WIFSIGNALED(status) && !report->stopped) {
+    std::cerr << "note: the program was ended by signal " << WTERMSIG(status)
+              << "; the trace holds what it did before\n";
+    SuccessExitCode() = 128 + WTERMSIG(status);
+  } else if (WIFEXITED(status)) {
+    SuccessExitCode() = WEXITSTATUS(status);
+  }
+  if (options.strict && (report->expansion.unknown_executions > 0 ||
+                         report->expansion.unknown_addresses > 0)) {
+    return absl::InvalidArgumentError(
+        "--strict: the trace holds what perfvec could not tell (above)");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddTraceRunCommand(CLI::App& group, Context& context) {
+  auto options = std::make_shared<TraceRunOptions>();
+  tracer::RunOptions* run = &options->run;
+  CLI::App* command = AddCommand(
+      group, "run",
+      "Run an AArch64 Linux program in QEMU and write what it executes into a "
+      "trace. The program has this command's standard streams, environment "
+      "and exit status; what perfvec has to say goes to standard error. "
+      "Counts are of gem5's micro-operations, as in every trace",
+      {"perfvec trace run -o sort.pvt -- ./sort input.txt",
+       "perfvec trace run -o a.pvt --skip 1000000 --instructions 5000000 -- "
+       "./a.out",
+       "perfvec trace run -o gzip.pvt --sysroot debian-arm64 -- "
+       "debian-arm64/bin/gzip -k file"});
+  command->add_option("-o,--output", run->output_path, "The trace to write")
+      ->type_name(kFileType)
+      ->required();
+  command->add_option("--skip", run->region.skip,
+                      "Leave out the first N instructions");
+  command->add_option("--instructions", run->region.instructions,
+                      "Stop the program after N recorded instructions");
+  command->add_option("--from-symbol", run->from_symbol,
+                      "Begin where this function is called; NAME:K is its "
+                      "K-th call. --skip counts from there");
+  command->add_option("--to-symbol", run->to_symbol,
+                      "End where this function is called; NAME:K is its K-th "
+                      "call");
+  command->add_option("--every", run->region.every,
+                      "Record slices: the first --take of every N "
+                      "instructions");
+  command->add_option("--take", run->region.take, "Length of a slice");
+  command->add_flag("--let-finish", run->let_finish,
+                    "Let the program run to its end, recorded or not");
+  command
+      ->add_option("--sysroot", run->sysroot,
+                   "Where a dynamic program finds its loader and libraries")
+      ->type_name(kDirectoryType);
+  command->add_option(
+      "--cpu", run->processor,
+      "The processor that the program sees, one of `qemu-aarch64 -cpu help`. "
+      "Default: what gem5 shows, so that the C library chooses alike");
+  command->add_flag("--no-page-faults", options->no_page_faults,
+                    "Leave out the operations that gem5 records when memory "
+                    "is first touched");
+  command->add_flag("--strict", options->strict,
+                    "Fail (exit code 4) if the trace holds instructions or "
+                    "addresses that perfvec could not tell");
+  command->add_option("--qemu", run->qemu, "The QEMU to run the program in");
+  command
+      ->add_option("--plugin", options->plugin,
+                   "perfvec's plugin for QEMU; default: beside this "
+                   "command or where it was installed")
+      ->type_name(kFileType);
+  command
+      ->add_option("program", run->command,
+                   "The program and its arguments, behind --")
+      ->required();
+  SetAction(command, context,
+            [&context, options] { return Run(context, *options); });
+}
+
+}  // namespace perfvec::client::cli

@@ -1,0 +1,268 @@
+#include "client/tracer/trace_run.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "client/tracer/chunk_queue.h"
+#include "client/tracer/elf_file.h"
+#include "client/tracer/event_ring.h"
+
+namespace perfvec::tracer {
+namespace {
+
+// As in gem5: SVE with vectors of 16 bytes (kVectorBytes).
+constexpr char kProcessorLikeGem5[] = "max,sve-max-vq=1";
+constexpr int kExecFailed = 127;
+
+// "NAME" or "NAME:CALL".
+absl::Status ParseSymbol(const ElfFile& program, const std::string& text,
+                         uint64_t* pc, uint64_t* call) {
+  const std::vector<std::string> parts = absl::StrSplit(text, ':');
+  if (parts.size() > 2 || (parts.size() == 2 &&
+                           (!absl::SimpleAtoi(parts[1], call) || *call == 0))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        text, ": expected FUNCTION or FUNCTION:CALL, the call from 1"));
+  }
+  if (!program.fixed_address()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        text,
+        ": a position-independent program has its functions nowhere "
+        "before it runs; link it with -no-pie, or use --skip"));
+  }
+  auto address = program.Symbol(parts[0]);
+  if (!address.ok()) return address.status();
+  *pc = *address;
+  return absl::OkStatus();
+}
+
+// The pages that are there at the program's first instruction: its own
+// segments and its loader's, found by the files that the process has mapped,
+// and the stack's from `sp` up.
+FirstTouch PagesAtStart(pid_t pid, const ElfFile& program, uint64_t sp) {
+  FirstTouch pages;
+  if (program.fixed_address()) program.AddMapped(0, &pages);
+  std::ifstream maps(absl::StrCat("/proc/", pid, "/maps"));
+  std::string line;
+  std::map<std::string, uint64_t> lowest;
+  while (std::getline(maps, line)) {
+    unsigned long begin, end;
+    int path = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx %*s %*s %*s %*s %n", &begin, &end,
+                    &path) < 2) {
+      continue;
+    }
+    if (begin <= sp && sp < end) pages.AddMapped(sp, end);
+    if (path > 0 && line.c_str()[path] == '/') {
+      lowest.try_emplace(line.substr(path), begin);
+    }
+  }
+  for (const auto& [path, address] : lowest) {
+    const auto file = ElfFile::Read(path);
+    if (!file.ok() || file->fixed_address()) continue;
+    file->AddMapped(address, &pages);
+  }
+  return pages;
+}
+
+// The program in QEMU, as a child process.
+class Child {
+ public:
+  static absl::StatusOr<std::unique_ptr<Child>> Start(
+      const std::vector<std::string>& arguments) {
+    auto child = std::make_unique<Child>();
+    std::vector<char*> argv;
+    for (const std::string& a : arguments) {
+      argv.push_back(const_cast<char*>(a.c_str()));
+    }
+    argv.push_back(nullptr);
+    child->pid_ = fork();
+    if (child->pid_ < 0) return absl::ErrnoToStatus(errno, "fork");
+    if (child->pid_ == 0) {
+      signal(SIGINT, SIG_DFL);
+      signal(SIGQUIT, SIG_DFL);
+      execvp(argv[0], argv.data());
+      _exit(kExecFailed);
+    }
+    return child;
+  }
+
+  ~Child() { Kill(); }
+
+  bool Alive() {
+    if (!status_.has_value()) {
+      int status;
+      if (waitpid(pid_, &status, WNOHANG) == pid_) status_ = status;
+    }
+    return !status_.has_value();
+  }
+
+  void Kill() {
+    if (!Alive()) return;
+    kill(pid_, SIGKILL);
+    Wait();
+  }
+
+  int Wait() {
+    int status;
+    while (!status_.has_value()) {
+      if (waitpid(pid_, &status, 0) == pid_) status_ = status;
+    }
+    return *status_;
+  }
+
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = -1;
+  std::optional<int> status_;
+};
+
+absl::Status NothingRan(const RunOptions& options, int wait_status) {
+  if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == kExecFailed) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot run ", options.qemu));
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      options.qemu,
+      " ended before the program's first instruction; it must be "
+      "QEMU 6 to 8 with plugins (Debian's qemu-user, not qemu-user-static); "
+      "what it said stands above"));
+}
+
+}  // namespace
+
+absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
+  RunOptions options = given;
+  if (options.command.empty()) {
+    return absl::InvalidArgumentError("no program to trace");
+  }
+  auto path = FindProgram(options.command[0]);
+  if (!path.ok()) return path.status();
+  auto program = ElfFile::Read(*path);
+  if (!program.ok()) return program.status();
+  if (!FindProgram(options.qemu).ok()) {
+    return absl::NotFoundError(
+        absl::StrCat(options.qemu, ": not found; apt-get install qemu-user"));
+  }
+  if (access(options.plugin_path.c_str(), R_OK) != 0) {
+    return absl::NotFoundError(absl::StrCat(
+        options.plugin_path, ": perfvec's QEMU plugin is not there"));
+  }
+  RegionOptions& region = options.region;
+  if (!options.from_symbol.empty()) {
+    if (absl::Status status = ParseSymbol(*program, options.from_symbol,
+                                          &region.from_pc, &region.from_call);
+        !status.ok()) {
+      return status;
+    }
+  }
+  if (!options.to_symbol.empty()) {
+    if (absl::Status status = ParseSymbol(*program, options.to_symbol,
+                                          &region.to_pc, &region.to_call);
+        !status.ok()) {
+      return status;
+    }
+  }
+
+  auto sink = trace::CreateFileSink(options.output_path);
+  if (!sink.ok()) return sink.status();
+  auto writer = trace::TraceWriter::Create(*std::move(sink), options.header,
+                                           options.compression_level);
+  if (!writer.ok()) return writer.status();
+  auto ring = EventRing::Create();
+  if (!ring.ok()) return ring.status();
+
+  std::vector<std::string> arguments = {options.qemu};
+  const bool like_gem5 = options.processor.empty();
+  arguments.push_back("-cpu");
+  arguments.push_back(like_gem5 ? kProcessorLikeGem5 : options.processor);
+  arguments.push_back("-plugin");
+  arguments.push_back(absl::StrCat(options.plugin_path, ",fd=", (*ring)->fd(),
+                                   like_gem5 ? ",like_gem5=on" : ""));
+  if (!options.sysroot.empty()) {
+    arguments.push_back("-L");
+    arguments.push_back(options.sysroot);
+  }
+  arguments.push_back(*path);
+  arguments.insert(arguments.end(), options.command.begin() + 1,
+                   options.command.end());
+
+  // Ctrl-C is the program's: the trace ends when the program does.
+  const auto old_interrupt = signal(SIGINT, SIG_IGN);
+  const auto old_quit = signal(SIGQUIT, SIG_IGN);
+  const auto restore = absl::MakeCleanup([&] {
+    signal(SIGINT, old_interrupt);
+    signal(SIGQUIT, old_quit);
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  auto child = Child::Start(arguments);
+  if (!child.ok()) return child.status();
+  (*ring)->set_alive([&] { return (*child)->Alive(); });
+
+  ChunkWriter queue(writer->get());
+  std::vector<trace::IntervalMark> marks;
+  uint64_t recorded = 0;
+  BlockExpander expander(
+      region,
+      [&](trace::TraceChunk&& chunk) {
+        recorded += chunk.block.size();
+        if (options.progress) options.progress(recorded);
+        return queue.Append(std::move(chunk));
+      },
+      [&](uint64_t instruction, std::string label) {
+        if (marks.size() < trace::kMaxMarks) {
+          marks.push_back({instruction, std::move(label)});
+        }
+        return absl::OkStatus();
+      });
+  if (options.page_faults) {
+    expander.set_first_touch([&](uint64_t sp) {
+      return PagesAtStart((*child)->pid(), *program, sp);
+    });
+  }
+  absl::Status status = expander.Run(ring->get());
+  const absl::Status written = queue.Join();
+  if (status.ok()) status = written;
+  if (!status.ok()) return status;
+
+  RunReport report;
+  report.expansion = expander.report();
+  report.stopped = !report.expansion.ended && (*child)->Alive();
+  if (report.stopped && !options.let_finish) (*child)->Kill();
+  report.wait_status = (*child)->Wait();
+  report.more_threads = (*ring)->more_threads();
+  report.has_registers = (*ring)->has_registers();
+  if (report.expansion.blocks == 0) {
+    return NothingRan(options, report.wait_status);
+  }
+  for (trace::IntervalMark& mark : marks) {
+    status = (*writer)->Mark(mark.instruction, std::move(mark.label));
+    if (!status.ok()) return status;
+  }
+  auto index = (*writer)->Finish();
+  if (!index.ok()) return index.status();
+  report.index = *std::move(index);
+  report.output_bytes = (*writer)->written_bytes();
+  report.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+          .count();
+  return report;
+}
+
+}  // namespace perfvec::tracer

@@ -1,0 +1,72 @@
+// Runs an AArch64 program in QEMU's user mode and writes what it executes into
+// a .pvt trace: what `perfvec trace run` does.
+//
+//   RunOptions options;
+//   options.command = {"./a.out", "--size", "10"};
+//   options.output_path = "a.pvt";
+//   options.plugin_path = "/usr/lib/perfvec/libperfvec_qemu.so";
+//   absl::StatusOr<RunReport> report = RunTraced(options);
+//
+// Blocks until the program has ended or all that is wanted is recorded. The
+// program has the caller's standard streams and environment. One call at a
+// time in a process: SIGINT and SIGQUIT are left to the program meanwhile.
+// Two threads: this one decodes, another encodes and writes.
+#ifndef PERFVEC_CLIENT_TRACER_TRACE_RUN_H_
+#define PERFVEC_CLIENT_TRACER_TRACE_RUN_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/tracer/block_expander.h"
+#include "storage/trace/format.h"
+#include "storage/trace/writer.h"
+
+namespace perfvec::tracer {
+
+struct RunOptions {
+  std::vector<std::string> command;
+  std::string output_path;
+  std::string plugin_path;
+  std::string qemu = "qemu-aarch64";
+  // A processor of QEMU (`qemu-aarch64 -cpu help`), as which the program runs
+  // and by which its C library chooses its routines; empty: as in gem5.
+  std::string processor;
+  std::string sysroot;  // of a dynamic program's libraries; empty: none
+  // Functions of the program, "NAME" or "NAME:CALL", for region.from_pc and
+  // region.to_pc; empty: none.
+  std::string from_symbol, to_symbol;
+  RegionOptions region;
+  // Let the program run on when all that is wanted has been recorded.
+  bool let_finish = false;
+  // Operations as page faults, where gem5 records them.
+  bool page_faults = true;
+  trace::TraceHeader header;
+  int compression_level = trace::kDefaultCompressionLevel;
+  // Called now and then with the operations recorded so far.
+  std::function<void(uint64_t)> progress;
+};
+
+struct RunReport {
+  ExpansionReport expansion;
+  trace::TraceIndex index;
+  uint64_t output_bytes = 0;
+  // As waitpid() gives it.
+  int wait_status = 0;
+  // Stopped because all that was wanted had been recorded.
+  bool stopped = false;
+  uint32_t more_threads = 0;
+  bool has_registers = false;
+  double seconds = 0;
+};
+
+// Errors: NotFound, no such program, symbol or QEMU; InvalidArgument, no
+// AArch64 program; FailedPrecondition, a QEMU that cannot load the plugin;
+// others come from the output. The trace of a program that dies is whole.
+absl::StatusOr<RunReport> RunTraced(const RunOptions& options);
+
+}  // namespace perfvec::tracer
+
+#endif  // PERFVEC_CLIENT_TRACER_TRACE_RUN_H_

@@ -1,0 +1,137 @@
+// The decoder against gem5: coverage.elf holds every class of instruction
+// that compilers and libraries use (coverage.py writes it), coverage.pvt is
+// what gem5 21.2's O3 processor committed when it ran it.
+#include "client/tracer/arm_decoder.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/tracer/arm_rules.h"
+#include "client/tracer/elf_file.h"
+#include "gtest/gtest.h"
+#include "storage/trace/byte_stream.h"
+#include "storage/trace/reader.h"
+
+namespace perfvec::tracer {
+namespace {
+
+constexpr char kProgram[] =
+    PERFVEC_SOURCE_DIR "/tests/client/tracer/coverage.elf";
+constexpr char kTrace[] =
+    PERFVEC_SOURCE_DIR "/tests/client/tracer/coverage.pvt";
+
+std::string Describe(const trace::StaticInstruction& op) {
+  std::string text =
+      absl::StrFormat("%s flags %x size %d:", OpClassName(op.op_class),
+                      op.flags, op.access_size);
+  for (int i = 0; i < op.source_count; ++i) {
+    absl::StrAppend(&text, " ", op.sources[i].register_class, ".",
+                    op.sources[i].index);
+  }
+  absl::StrAppend(&text, " >");
+  for (int i = 0; i < op.destination_count; ++i) {
+    absl::StrAppend(&text, " ", op.destinations[i].register_class, ".",
+                    op.destinations[i].index);
+  }
+  return text;
+}
+
+TEST(ArmDecoderTest, MakesTheOperationsThatGem5Makes) {
+  auto program = ElfFile::Read(kProgram);
+  ASSERT_TRUE(program.ok()) << program.status();
+  auto source = trace::OpenFileSource(kTrace);
+  ASSERT_TRUE(source.ok()) << source.status();
+  auto reader = trace::TraceReader::Open(*std::move(source));
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  trace::TraceChunk chunk;
+  int instructions = 0, different = 0;
+  auto more = (*reader)->Next(&chunk);
+  ASSERT_TRUE(more.ok() && *more) << more.status();
+  const trace::InstructionBlock& block = chunk.block;
+  for (size_t i = 0; i < block.size(); ++instructions) {
+    const uint64_t pc = block.statics[block.static_index[i]].pc;
+    const uint32_t word = program->WordAt(pc);
+    const MacroOp op = DecodeArm(word);
+    EXPECT_TRUE(op.known()) << absl::StrFormat("%08x at %x", word, pc);
+    for (const MicroOp& micro_op : op.micro_ops) {
+      ASSERT_LT(i, block.size());
+      const trace::StaticInstruction* gem5 =
+          &block.statics[block.static_index[i++]];
+      // Memory touched for the first time: the operation comes once more.
+      if ((gem5->flags & trace::kFault) != 0 && i < block.size() &&
+          (micro_op.instruction.flags & trace::kFault) == 0) {
+        gem5 = &block.statics[block.static_index[i++]];
+      }
+      trace::StaticInstruction ours = micro_op.instruction;
+      ours.pc = pc;
+      if (ours == *gem5) continue;
+      EXPECT_LT(++different, 10) << "and more";
+      EXPECT_EQ(Describe(ours), Describe(*gem5))
+          << absl::StrFormat("%08x (%s) at %x", word, op.name, pc);
+      if (different >= 10) return;
+    }
+  }
+  EXPECT_EQ(different, 0);
+  EXPECT_GT(instructions, 4000);
+}
+
+TEST(ArmDecoderTest, AddressesOfAPairAreCountedFromItsFirst) {
+  const MacroOp op = DecodeArm(0xa9be7bfd);  // stp x29, x30, [sp, #-32]!
+  ASSERT_EQ(op.micro_ops.size(), 4);
+  EXPECT_EQ(op.access, Access::kTold);
+  EXPECT_EQ(op.micro_ops[0].access_offset, kNoAccess);
+  EXPECT_EQ(op.micro_ops[1].access_offset, 0);
+  EXPECT_EQ(op.micro_ops[2].access_offset, 8);
+  EXPECT_EQ(op.micro_ops[3].access_offset, kNoAccess);
+}
+
+TEST(ArmDecoderTest, WhatNoRuleKnowsSaysSo) {
+  for (const uint32_t word : {0x00000000u,     // UDF
+                              0xd5380000u,     // MRS of MIDR_EL1
+                              0x04a00000u}) {  // SVE that libraries lack
+    const MacroOp op = DecodeArm(word);
+    EXPECT_FALSE(op.known()) << absl::StrFormat("%08x", word);
+    ASSERT_EQ(op.micro_ops.size(), 1);
+    EXPECT_EQ(op.micro_ops[0].instruction.op_class, 0);
+  }
+}
+
+// No word may do worse than being unknown: registers stay within bounds.
+TEST(ArmDecoderTest, AnyWordIsDecodedOrUnknown) {
+  uint32_t word = 12345;
+  for (int i = 0; i < 50000; ++i) {
+    word = word * 1664525u + 1013904223u;
+    const MacroOp op = DecodeArm(word);
+    ASSERT_FALSE(op.micro_ops.empty());
+    for (const MicroOp& micro_op : op.micro_ops) {
+      const trace::StaticInstruction& s = micro_op.instruction;
+      ASSERT_LE(s.source_count, trace::kMaxSourceRegisters);
+      ASSERT_LE(s.destination_count, trace::kMaxDestinationRegisters);
+      ASSERT_EQ((s.flags & trace::kHasAddress) != 0,
+                micro_op.access_offset != kNoAccess)
+          << absl::StrFormat("%08x", word);
+    }
+  }
+}
+
+TEST(ArmRulesTest, WrongLinesAreNamed) {
+  EXPECT_GT(ArmRules::Get().size(), 250);
+  const std::string bits(32, 'x');
+  for (const auto& [line, complaint] :
+       {std::pair<std::string, std::string>{"add | 01", "name | bits"},
+        {"add | 012 | IntAlu | > d", "32 of 0, 1, x"},
+        {"add | " + bits + " | IntAdd | > d", "no OpClass"},
+        {"add | " + bits + " | IntAlu fast | > d", "no flag"},
+        {"add | " + bits + " | IntAlu | > q", "no operand"},
+        {"add | " + bits + " | IntAlu | d", "sources > destinations"},
+        {"add | " + bits + " | IntAlu | nzcv nzcv nzcv > d", "more registers"},
+        {"add | " + bits + " | | > d", "sources > destinations"}}) {
+    const auto rules = ArmRules::Parse("# first\n" + line);
+    ASSERT_FALSE(rules.ok()) << line;
+    EXPECT_NE(rules.status().message().find("line 2"), std::string::npos);
+    EXPECT_NE(rules.status().message().find(complaint), std::string::npos)
+        << rules.status();
+  }
+}
+
+}  // namespace
+}  // namespace perfvec::tracer

@@ -1,0 +1,138 @@
+// Real programs in a real QEMU; skipped where it is not installed.
+#include "client/tracer/trace_run.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "client/tracer/compare.h"
+#include "client/tracer/elf_file.h"
+#include "gtest/gtest.h"
+#include "storage/trace/byte_stream.h"
+#include "storage/trace/check.h"
+#include "tests/testing/processes.h"
+
+namespace perfvec::tracer {
+namespace {
+
+constexpr char kProgram[] =
+    PERFVEC_SOURCE_DIR "/tests/client/tracer/coverage.elf";
+constexpr char kGem5[] = PERFVEC_SOURCE_DIR "/tests/client/tracer/coverage.pvt";
+
+class TraceRunTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    options_.plugin_path = testing::BinaryPath("client/libperfvec_qemu.so");
+    if (!FindProgram(options_.qemu).ok() ||
+        access(options_.plugin_path.c_str(), R_OK) != 0) {
+      GTEST_SKIP() << "needs qemu-user and the plugin";
+    }
+    options_.command = {kProgram};
+    options_.output_path = absl::StrCat(directory_.path(), "/run.pvt");
+  }
+
+  testing::TempDir directory_;
+  RunOptions options_;
+};
+
+// A program's path and environment are on its stack: with those of gem5's run
+// it begins with the same stack pointer.
+TEST_F(TraceRunTest, TraceIsGem5s) {
+  const std::string folder = absl::StrCat(directory_.path(), "/in");
+  std::filesystem::create_directory(folder);
+  std::filesystem::copy_file(kProgram,
+                             absl::StrCat(directory_.path(), "/coverage.elf"));
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder);
+  options_.command = {"../coverage.elf"};
+  char** const environment = environ;
+  char* none[] = {nullptr};
+  environ = none;
+  const auto report = RunTraced(options_);
+  environ = environment;
+  std::filesystem::current_path(before);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->wait_status, 0);
+  EXPECT_TRUE(report->expansion.ended);
+  EXPECT_TRUE(report->has_registers);
+  EXPECT_EQ(report->expansion.unknown_executions, 0);
+  EXPECT_EQ(report->expansion.unknown_addresses, 0);
+  const auto compared =
+      CompareTraces(options_.output_path, kGem5, CompareOptions());
+  ASSERT_TRUE(compared.ok()) << compared.status();
+  EXPECT_GT(compared->aligned, 5000);
+  for (const auto& gap : compared->gaps) {
+    ADD_FAILURE() << "at " << gap.position_a << " of ours +" << gap.only_a
+                  << ", of gem5's +" << gap.only_b;
+  }
+  for (int f = 0; f < compute::kFeatureCount; ++f) {
+    for (const auto& e : compared->features[f].examples) {
+      ADD_FAILURE() << compute::FeatureNames()[f] << " at " << std::hex << e.pc
+                    << ": " << e.value_a << ", gem5 " << e.value_b;
+    }
+  }
+}
+
+TEST_F(TraceRunTest, RecordsARegionAndStopsTheProgram) {
+  options_.region.skip = 1000;
+  options_.region.instructions = 500;
+  const auto report = RunTraced(options_);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->index.instructions, 500);
+  auto source = trace::OpenFileSource(options_.output_path);
+  ASSERT_TRUE(source.ok());
+  EXPECT_TRUE(trace::CheckTrace(*std::move(source), nullptr).ok());
+}
+
+TEST_F(TraceRunTest, RefusesWhatItCannotTrace) {
+  const std::string text = absl::StrCat(directory_.path(), "/no_program");
+  std::FILE* file = std::fopen(text.c_str(), "w");
+  std::fputs("#!/bin/sh\n", file);
+  std::fclose(file);
+  auto code = [&](const std::string& program) {
+    options_.command = {program};
+    const auto report = RunTraced(options_);
+    EXPECT_FALSE(std::filesystem::exists(options_.output_path));
+    return report.status().code();
+  };
+  EXPECT_EQ(code("/nowhere/a.out"), absl::StatusCode::kNotFound);
+  EXPECT_EQ(code(text), absl::StatusCode::kInvalidArgument);
+#ifdef __x86_64__
+  EXPECT_EQ(code("/proc/self/exe"), absl::StatusCode::kInvalidArgument);
+#endif
+  options_.qemu = "qemu-of-another-name";
+  EXPECT_EQ(code(kProgram), absl::StatusCode::kNotFound);
+  options_.qemu = "/bin/false";  // runs, but is no QEMU
+  EXPECT_EQ(code(kProgram), absl::StatusCode::kFailedPrecondition);
+  options_.qemu = "qemu-aarch64";
+  options_.from_symbol = "main";  // the program is stripped
+  EXPECT_EQ(code(kProgram), absl::StatusCode::kNotFound);
+}
+
+TEST_F(TraceRunTest, TheCommandPassesExitStatusAndOutputThrough) {
+  const std::string perfvec = testing::BinaryPath("client/perfvec");
+  const std::string output = options_.output_path;
+  auto run = testing::RunCommand(
+      {{perfvec, "trace", "run", "-o", output, "--strict", "--", kProgram}},
+      absl::Seconds(60));
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_EQ(run->exit_code, 0) << run->err;
+  EXPECT_EQ(run->out, "");
+  auto compare = testing::RunCommand({{perfvec, "trace", "compare", output,
+                                       kGem5, "--program", kProgram, "--json"}},
+                                     absl::Seconds(60));
+  ASSERT_TRUE(compare.ok()) << compare.status();
+  EXPECT_NE(compare->out.find("\"identical_share\""), std::string::npos)
+      << compare->err;
+  auto refused = testing::RunCommand(
+      {{perfvec, "trace", "run", "-o", output, "--", "/nowhere"}},
+      absl::Seconds(60));
+  ASSERT_TRUE(refused.ok()) << refused.status();
+  EXPECT_EQ(refused->exit_code, 3) << refused->err;
+}
+
+}  // namespace
+}  // namespace perfvec::tracer
