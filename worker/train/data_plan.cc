@@ -105,7 +105,16 @@ absl::StatusOr<DataPlan> PlanData(const Dataset& data,
   plan.validation_families.assign(held_back->begin(), held_back->end());
   for (const TrainingProgram& p : data.programs) {
     const size_t n = p.instructions;
-    if (held_back->count(p.family) > 0) plan.validation.push_back({&p, 0, n});
+    if (held_back->count(p.family) > 0) {
+      if (p.partial) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "program ", p.name, ": a program of a validation family (",
+            p.family,
+            ") must have latencies on all architectures; it is "
+            "partial: give it another family, or validate by others"));
+      }
+      plan.validation.push_back({&p, 0, n});
+    }
     if (drawn.count(p.family) == 0) continue;
     const size_t tail = n - static_cast<size_t>(options.holdout_tail * n);
     if (tail == n) {

@@ -251,6 +251,15 @@ absl::Status Run(Command command) {
   set.encoding = MakeEncoding(*data->schema, plan->training);
   status = DropFeatures(command.drop_features, &set.encoding);
   if (!status.ok()) return status;
+  std::vector<Slice> complete;
+  for (const Slice& s : plan->training) {
+    if (!s.program->partial) complete.push_back(s);
+  }
+  if (complete.empty()) {
+    return absl::InvalidArgumentError(
+        "every training program is partial; architecture vectors are fitted "
+        "on programs with latencies on all architectures: add some");
+  }
   auto model = Train(set, command.options, peers.get());
   if (!model.ok()) return model.status();
   if (!first) return absl::OkStatus();  // all have the same; one goes on
@@ -259,10 +268,6 @@ absl::Status Run(Command command) {
   const std::vector<float>& parameters = model->network->parameters();
   const std::vector<double> initial(
       parameters.begin() + model->network->table_offset(), parameters.end());
-  std::vector<Slice> complete;
-  for (const Slice& s : plan->training) {
-    if (!s.program->partial) complete.push_back(s);
-  }
   const std::vector<Evaluated> known =
       Gather(*model, complete, command.fit_instructions);
   auto weights = ChooseWeights(known, h, a, initial);

@@ -11,6 +11,7 @@
 
 #include "tests/testing/processes.h"
 #include "tests/worker/train/small_data.h"
+#include "worker/train/data_plan.h"
 
 namespace perfvec::train {
 namespace {
@@ -95,6 +96,14 @@ TEST_F(DatasetTest, PartialProgramsMayLackArchitectures) {
   uint16_t latency[2];
   data->programs[2].rows->Latency(0, 1, latency);
   EXPECT_THAT(latency, ElementsAre(0, 300));
+
+  DataPlanOptions plan;
+  plan.validate_families = {"c"};
+  EXPECT_THAT(
+      std::string(PlanData(*data, plan).status().message()),
+      HasSubstr("program c: a program of a validation family (c) must"));
+  plan.validate_families = {"b"};
+  EXPECT_TRUE(PlanData(*data, plan).ok());
 }
 
 TEST_F(DatasetTest, ReadsTracesAndKeepsThemConverted) {
