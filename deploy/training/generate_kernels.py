@@ -21,12 +21,14 @@ import sys
 INTEGERS = ["u8", "i16", "i32", "u32", "i64", "u64"]
 FLOATS = ["f32", "f64"]
 SIZE = {"u8": 1, "i16": 2, "i32": 4, "u32": 4, "i64": 8, "u64": 8,
-        "f32": 4, "f64": 8}
+        "f32": 4, "f64": 8, "vf": 16, "vi": 16}
 
 PRELUDE = """
 typedef unsigned char u8; typedef short i16; typedef int i32;
 typedef unsigned u32; typedef long i64; typedef unsigned long u64;
 typedef float f32; typedef double f64;
+typedef f32 vf __attribute__((vector_size(16)));
+typedef i32 vi __attribute__((vector_size(16)));
 #define N __attribute__((noinline))
 static u64 seed = %dUL;
 static inline u64 rnd(void) {
@@ -374,6 +376,56 @@ def conversions(p):
       i64 j = i % {size}; {body} }} fsink = s;""")
 
 
+def throughput(p):
+    """Independent chains of slow and fast operations: which of them a machine
+    has units for, and how many, shows only where they compete."""
+    kind = p.pick("f32", "f64", "f64", "i32", "i64", "u64", "vf", "vi")
+    floating = kind in ("f32", "f64", "vf")
+    ops = (["{x} = {x} / {y}", "{x} = {y} / {x}", "{x} = {x} * {y}",
+            "{x} = {x} + {y}", "{x} = {x} - {y} * {z}"] if floating else
+           ["{x} = {x} * {y}", "{x} = {x} + ({y} ^ {z})", "{x} = {x} * 3 + {y}",
+            "{x} = ({x} >> 3) + {y}"])
+    if kind in ("f32", "f64"):
+        root = "__builtin_sqrtf" if kind == "f32" else "__builtin_sqrt"
+        ops.append("{x} = " + root + "({x}) + {y}")
+    if kind in ("i32", "i64", "u64"):
+        ops += ["{x} = {x} / ({y} | 1)", "{x} = {y} / ({x} | 1)"]
+    chosen = [p.pick(*ops) for _ in range(p.between(1, 2))]
+    chains = p.between(1, 8)
+    size = p.elements("f64", 1 << 14)
+    first = {"vf": "{n, 2, 3, 4}", "vi": "{n, 5, 6, 7}"}.get(kind, "n + 3")
+    declare = "".join(f"{kind} x{c} = {first};" for c in range(chains))
+    other = p.pick(f"x{p.between(0, chains - 1)}", "y", "y", "y")
+    body = "".join(op.replace("{x}", f"x{c}").replace("{y}", other)
+                   .replace("{z}", "z") + ";"
+                   for op in chosen for c in range(chains))
+    a = p.array("vf" if kind == "vf" else "vi" if kind == "vi" else kind, size)
+    keep = p.pick("", f"{a}[i % {size}] = x0;", f"x0 += {a}[i % {size}];")
+    last = "+".join(f"(f64)x{c}" + ("[0]" if kind in ("vf", "vi") else "")
+                    for c in range(chains)).replace("(f64)", "")
+    p.kernel(f"""{declare} {kind} y = {first}, z = {first};
+      for (i64 i = 0; i < n; i += {chains}) {{ {body} {keep} }}
+      fsink = (f64)({last});""")
+
+
+def sweep(p):
+    """A recurrence along one index of a table, for each value of the other:
+    which of the two runs faster decides how much is independent."""
+    kind = p.pick("f32", "f64", "f64", "i32")
+    w, h = p.between(5, 120), p.between(5, 60)
+    a, b = p.array(kind, w * h), p.array(kind, w * h)
+    along = p.pick(1, w)
+    value = p.expression([f"{a}[q - {along}]", f"{b}[q]", f"{a}[q]"],
+                         p.between(1, 3), kind in FLOATS)
+    if kind in FLOATS and p.rng.random() < 0.5:
+        value = f"({value}) / (2 + {b}[q - {along}])"
+    loops = p.pick(f"int y = at; for (int x = 1; x < {w}; x++)",
+                   f"int x = at % {w - 1} + 1; for (int y = 1; y < {h}; y++)")
+    p.kernel(f"""static int at = 1; for (i64 r = 0; r < n; r += {w + h}) {{
+      {loops} {{ int q = y * {w} + x; {a}[q] = {value}; }}
+      at = at + 1 < {h} ? at + 1 : 1; }}""")
+
+
 def atomics(p):
     size = p.pick(1, 4, 64)
     a = p.array("u64", size)
@@ -388,7 +440,7 @@ KINDS = [stream, stream, stream, reduction, reduction, recurrence, recurrence,
          chase, branches, branches, branches, interpreter, calls, recursion,
          sorting, hashing, matrix, stencil, stencil, strings, bits, division,
          structures, straight_line, straight_line, stores, stores, conversions,
-         atomics]
+         atomics, throughput, throughput, throughput, sweep, sweep]
 
 
 def generate(seed):
