@@ -79,7 +79,7 @@ compute::InputEncoding Encoding() {
 
 struct Work {
   compute::InputEncoding encoding = Encoding();
-  std::vector<float> features, inputs, target, keep;
+  std::vector<float> features, inputs, target, keep, weights;
 };
 
 Work MakeWork(const Setting& s) {
@@ -92,6 +92,7 @@ Work MakeWork(const Setting& s) {
   w.target.resize(s.rows() * kArchitectures);
   for (float& t : w.target) t = (random() % 1024) / 512.0f;
   w.keep.assign(s.rows(), 1.0f);
+  w.weights.assign(size_t(s.lanes) * kArchitectures, 1.0f);
   return w;
 }
 
@@ -117,7 +118,7 @@ class Ours {
     net_->Forward(inputs_.data(), s_.steps, s_.lanes);
     ComputeLoss({}, s_.steps, s_.lanes, kArchitectures,
                 net_->predictions().data(), work_.target.data(),
-                work_.keep.data(), derivative_.data());
+                work_.keep.data(), work_.weights.data(), derivative_.data());
     net_->Backward(derivative_);
     double square = 0;
     for (float g : net_->gradients()) square += double{g} * g;
