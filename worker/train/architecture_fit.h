@@ -18,17 +18,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "worker/learn/program_evidence.h"
 
 namespace perfvec::train {
 
-// Evidence of one program. H width, A architectures, K intervals.
-struct ProgramEvidence {
-  double instructions = 0;
-  std::vector<double> gram;            // [H][H]  Σ R Rᵀ
-  std::vector<double> cross;           // [H][A]  Σ R t
-  std::vector<double> interval_sums;   // [K][H]  S_k
-  std::vector<double> interval_times;  // [K][A]  T_k
-};
+using compute::ProgramEvidence;
 
 struct FitWeights {
   double interval = 1;       // v

@@ -1,0 +1,308 @@
+#include "worker/learn/learn_architecture.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "worker/learn/dense.h"
+
+namespace perfvec::compute {
+namespace {
+
+constexpr double kIntervalWeights[] = {0, 1, 10, 100, 1000};
+constexpr double kPriorWeights[] = {1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1};
+constexpr int kRanks[] = {8, 32};
+constexpr size_t kTrials = 8;  // known architectures learned as if not
+
+double Dot(const double* a, const double* b, size_t n) {
+  double sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+size_t Width(const ProgramEvidence& e) {
+  return static_cast<size_t>(std::lround(std::sqrt(e.gram.size())));
+}
+size_t Columns(const ProgramEvidence& e) {
+  return e.cross.size() / std::max<size_t>(1, Width(e));
+}
+
+absl::Status CheckEvidence(const std::vector<const ProgramEvidence*>& evidence,
+                           size_t width, size_t column) {
+  if (evidence.empty()) {
+    return absl::InvalidArgumentError(
+        "expected evidence of a program at least");
+  }
+  for (const ProgramEvidence* e : evidence) {
+    const size_t intervals = e->interval_sums.size() / width;
+    if (e->gram.size() != width * width ||
+        e->cross.size() != width * Columns(*evidence[0]) ||
+        e->interval_sums.size() != intervals * width ||
+        e->interval_times.size() != intervals * Columns(*evidence[0])) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "expected evidence of width ", width, " and ", Columns(*evidence[0]),
+          " architectures, found other sizes"));
+    }
+    if (!(e->instructions > 0) || column >= Columns(*e)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "expected instructions of each program and times of architecture ",
+          column, ", found ", e->instructions, " and times of ", Columns(*e)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::vector<double> TotalSum(const ProgramEvidence& e) {
+  const size_t h = Width(e);
+  std::vector<double> sum(h);
+  for (size_t i = 0; i < e.interval_sums.size(); ++i) {
+    sum[i % h] += e.interval_sums[i];
+  }
+  return sum;
+}
+
+double TotalTime(const ProgramEvidence& e, size_t column) {
+  const size_t a = Columns(e);
+  double sum = 0;
+  for (size_t i = column; i < e.interval_times.size(); i += a) {
+    sum += e.interval_times[i];
+  }
+  return sum;
+}
+
+// The two data terms of the objective, not yet weighted against each other, as
+// quadratic forms in M: per instruction over s, per interval free of units.
+struct Normal {
+  double scale = 0;  // s, time an instruction
+  std::vector<double> gram, right;
+  std::vector<double> interval_gram, interval_right;
+};
+
+absl::StatusOr<Normal> Accumulate(
+    const std::vector<const ProgramEvidence*>& evidence, size_t column) {
+  const size_t h = Width(*evidence[0]), a = Columns(*evidence[0]);
+  Normal n;
+  n.gram.assign(h * h, 0);
+  n.interval_gram.assign(h * h, 0);
+  n.right.assign(h, 0);
+  n.interval_right.assign(h, 0);
+  double time = 0, instructions = 0;
+  for (const ProgramEvidence* e : evidence) {
+    time += TotalTime(*e, column);
+    instructions += e->instructions;
+  }
+  n.scale = time / instructions;
+  for (const ProgramEvidence* e : evidence) {
+    const double total = TotalTime(*e, column);
+    if (!(total > 0) || !std::isfinite(total)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "architecture ", column,
+          ": expected a positive time of each program, found ", total));
+    }
+    const size_t intervals = e->interval_times.size() / a;
+    // 1 / (n_p ℓ_p), ℓ_p = total / n_p / s.
+    const double w = n.scale / total;
+    for (size_t i = 0; i < h * h; ++i) n.gram[i] += w * e->gram[i];
+    for (size_t i = 0; i < h; ++i) n.right[i] += w * e->cross[i * a + column];
+    for (size_t k = 0; k < intervals; ++k) {
+      const double t = e->interval_times[k * a + column];
+      if (!(t > 0)) continue;
+      const double* s = &e->interval_sums[k * h];
+      const double v = 1 / (intervals * t);
+      for (size_t i = 0; i < h; ++i) {
+        n.interval_right[i] += v * s[i];
+        const double f = v / t * s[i];
+        for (size_t u = 0; u < h; ++u) n.interval_gram[i * h + u] += f * s[u];
+      }
+    }
+  }
+  return n;
+}
+
+absl::StatusOr<std::vector<double>> Solve(const Normal& n,
+                                          const ArchitecturePrior& prior,
+                                          const LearnWeights& weights) {
+  // Solved for m = M / s, the unit of the prior.
+  const size_t h = n.right.size();
+  const double v = weights.interval, s = n.scale;
+  std::vector<double> normal(h * h), x(h);
+  for (size_t i = 0; i < h * h; ++i) {
+    normal[i] = n.gram[i] + v * s * s * n.interval_gram[i] +
+                weights.prior * prior.precision[i];
+  }
+  for (size_t i = 0; i < h; ++i) {
+    x[i] = n.right[i] / s + v * s * n.interval_right[i] +
+           weights.prior * Dot(&prior.precision[i * h], prior.mean.data(), h);
+  }
+  if (!CholeskySolve(std::move(normal), h, x, 1)) {
+    return absl::InternalError(
+        absl::StrCat("normal equations of width ", h,
+                     ": not positive definite; raise the prior's weight from ",
+                     weights.prior));
+  }
+  for (double& value : x) value *= s;
+  return x;
+}
+
+// Normal equations of every trial architecture with each program left out.
+struct Trial {
+  size_t column = 0, left_out = 0;
+  Normal normal;
+};
+
+}  // namespace
+
+std::vector<double> MeanRepresentation(
+    const std::vector<const ProgramEvidence*>& evidence) {
+  std::vector<double> mean;
+  double instructions = 0;
+  for (const ProgramEvidence* e : evidence) {
+    const std::vector<double> sum = TotalSum(*e);
+    mean.resize(sum.size());
+    for (size_t i = 0; i < sum.size(); ++i) mean[i] += sum[i];
+    instructions += e->instructions;
+  }
+  for (double& m : mean) m /= instructions;
+  return mean;
+}
+
+absl::StatusOr<ArchitecturePrior> FitArchitecturePrior(
+    const std::vector<std::vector<double>>& vectors,
+    const std::vector<double>& mean_representation, int rank) {
+  const size_t h = mean_representation.size(), n = vectors.size();
+  if (n < 2) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prior: expected at least two known architectures, found ", n));
+  }
+  ArchitecturePrior prior;
+  prior.mean.assign(h, 0);
+  std::vector<std::vector<double>> x = vectors;
+  for (std::vector<double>& m : x) {
+    const double scale = m.size() == h
+                             ? Dot(m.data(), mean_representation.data(), h)
+                             : std::nan("");
+    if (!(scale > 0)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("prior: expected vectors of ", h,
+                       " elements that predict a positive time, found ",
+                       m.size(), " elements and ", scale));
+    }
+    for (size_t i = 0; i < h; ++i) {
+      m[i] /= scale;
+      prior.mean[i] += m[i] / n;
+    }
+  }
+  // Principal components from the small Gram matrix of the n deviations.
+  std::vector<double> gram(n * n);
+  for (std::vector<double>& m : x) {
+    for (size_t i = 0; i < h; ++i) m[i] -= prior.mean[i];
+  }
+  for (size_t a = 0; a < n; ++a) {
+    for (size_t b = 0; b < n; ++b) {
+      gram[a * n + b] = Dot(x[a].data(), x[b].data(), h) / n;
+    }
+  }
+  const Eigen eigen = SymmetricEigen(std::move(gram), n);
+  const size_t kept = std::min<size_t>(std::max(0, rank), n - 1);
+  double rest = 0;
+  for (size_t r = kept; r < n; ++r) rest += std::max(0.0, eigen.values[r]);
+  // What the components do not explain, over all other directions (the
+  // maximum likelihood of probabilistic PCA, Tipping & Bishop 1999); never
+  // nothing, as few machines cannot show what others do.
+  const double noise =
+      std::max(rest / std::max<size_t>(1, h - std::min(h, kept)),
+               1e-4 * std::max(eigen.values[0], 1e-300) / h);
+  prior.precision.assign(h * h, 0);
+  for (size_t i = 0; i < h; ++i) prior.precision[i * h + i] = 1 / noise;
+  for (size_t r = 0; r < kept; ++r) {
+    const double l = eigen.values[r];
+    if (l <= noise) break;
+    std::vector<double> u(h);
+    for (size_t a = 0; a < n; ++a) {
+      for (size_t i = 0; i < h; ++i) u[i] += eigen.vectors[r * n + a] * x[a][i];
+    }
+    const double norm = std::sqrt(Dot(u.data(), u.data(), h));
+    const double f = (1 - noise / l) / (noise * norm * norm);
+    for (size_t i = 0; i < h; ++i) {
+      for (size_t j = 0; j < h; ++j) {
+        prior.precision[i * h + j] -= f * u[i] * u[j];
+      }
+    }
+  }
+  return prior;
+}
+
+absl::StatusOr<std::vector<double>> LearnArchitecture(
+    const std::vector<const ProgramEvidence*>& evidence, size_t column,
+    const ArchitecturePrior& prior, const LearnWeights& weights) {
+  absl::Status status = CheckEvidence(evidence, prior.mean.size(), column);
+  if (!status.ok()) return status;
+  auto normal = Accumulate(evidence, column);
+  if (!normal.ok()) return normal.status();
+  return Solve(*normal, prior, weights);
+}
+
+absl::StatusOr<ChosenWeights> ChooseLearnWeights(
+    const std::vector<const ProgramEvidence*>& evidence,
+    const std::vector<KnownArchitecture>& known) {
+  ChosenWeights best;
+  best.error = std::nan("");
+  if (evidence.size() < 2 || known.size() < 4) return best;
+  const size_t h = known[0].vector.size();
+  // Every n-th of the known is learned as if it were not; the prior is made of
+  // the others.
+  const size_t trials = std::min(kTrials, known.size() / 2);
+  std::vector<std::vector<double>> others;
+  std::vector<size_t> columns;
+  for (size_t i = 0; i < known.size(); ++i) {
+    absl::Status status = CheckEvidence(evidence, h, known[i].column);
+    if (!status.ok()) return status;
+    if (columns.size() < trials &&
+        i == columns.size() * known.size() / trials) {
+      columns.push_back(known[i].column);
+    } else {
+      others.push_back(known[i].vector);
+    }
+  }
+  std::vector<Trial> all;
+  for (size_t column : columns) {
+    for (size_t p = 0; p < evidence.size(); ++p) {
+      std::vector<const ProgramEvidence*> rest = evidence;
+      rest.erase(rest.begin() + p);
+      auto normal = Accumulate(rest, column);
+      if (!normal.ok()) return normal.status();
+      all.push_back({column, p, *std::move(normal)});
+    }
+  }
+  std::vector<std::vector<double>> totals;
+  for (const ProgramEvidence* e : evidence) totals.push_back(TotalSum(*e));
+  for (int rank : kRanks) {
+    auto prior =
+        FitArchitecturePrior(others, MeanRepresentation(evidence), rank);
+    if (!prior.ok()) return prior.status();
+    for (double interval : kIntervalWeights) {
+      for (double weight : kPriorWeights) {
+        const LearnWeights weights{interval, weight, rank};
+        double error = 0;
+        for (const Trial& t : all) {
+          auto vector = Solve(t.normal, *prior, weights);
+          if (!vector.ok()) {
+            error = INFINITY;
+            break;
+          }
+          const double time = TotalTime(*evidence[t.left_out], t.column);
+          const double guess =
+              Dot(totals[t.left_out].data(), vector->data(), h);
+          error += std::fabs(guess - time) / time / all.size();
+        }
+        if (std::isfinite(error) && !(error >= best.error)) {
+          best = {weights, error};
+        }
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace perfvec::compute
