@@ -1,10 +1,5 @@
-// `perfvec-worker evaluate`: errors of total time on simulated programs.
-//
-// For each program of a data folder (docs/training.md) and each architecture
-// the model was trained with: |T̂ − T| / T, with the representations computed
-// as the service computes them, and what the choice costs: by how much the
-// architecture predicted fastest is slower than the fastest. The first 10,240
-// instructions, libc's start-up that all programs share, are left out.
+// `perfvec-worker evaluate`: how good a model is, on which programs and
+// architectures, beside simple methods. docs/evaluation.md is its page.
 #ifndef PERFVEC_WORKER_EVALUATE_EVALUATE_COMMAND_H_
 #define PERFVEC_WORKER_EVALUATE_EVALUATE_COMMAND_H_
 

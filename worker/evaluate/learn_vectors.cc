@@ -1,0 +1,125 @@
+#include "worker/evaluate/learn_vectors.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "worker/learn/learn_architecture.h"
+
+namespace perfvec::train {
+namespace {
+
+// The evidence with its architectures as `columns` has them, in that order.
+absl::StatusOr<compute::ProgramEvidence> Reorder(
+    const compute::ProgramEvidence& from, const PlannedProgram& program,
+    const std::vector<size_t>& columns, const Plan& plan) {
+  const size_t a = program.architectures.size();
+  std::vector<size_t> source;
+  for (size_t column : columns) {
+    const auto it = std::find(program.architectures.begin(),
+                              program.architectures.end(), column);
+    if (it == program.architectures.end()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--learn-from ", program.entry.name, ": its folder has no times of ",
+          plan.architectures[column].name));
+    }
+    source.push_back(it - program.architectures.begin());
+  }
+  compute::ProgramEvidence out;
+  out.instructions = from.instructions;
+  out.gram = from.gram;
+  out.interval_sums = from.interval_sums;
+  const auto take = [&](const std::vector<double>& table,
+                        std::vector<double>& to) {
+    for (size_t row = 0; row * a < table.size(); ++row) {
+      for (size_t s : source) to.push_back(table[row * a + s]);
+    }
+  };
+  take(from.cross, out.cross);
+  take(from.interval_times, out.interval_times);
+  return out;
+}
+
+}  // namespace
+
+absl::Status LearnVectors(const std::vector<compute::ProgramEvidence>& evidence,
+                          Evaluation& e) {
+  std::set<size_t> wanted;
+  for (const PlannedSplit& s : e.plan.splits) {
+    for (size_t a : s.architectures) {
+      if (e.plan.architectures[a].learned) wanted.insert(a);
+    }
+  }
+  if (wanted.empty()) return absl::OkStatus();
+  // Known ones that every program learned from has times of.
+  std::vector<size_t> columns(wanted.begin(), wanted.end());
+  std::vector<std::string> names;
+  for (size_t a = 0; a < e.plan.architectures.size(); ++a) {
+    const PlannedArchitecture& known = e.plan.architectures[a];
+    if (known.learned || known.model_index < 0 || known.split != Split::kSeen) {
+      continue;
+    }
+    if (std::all_of(e.plan.programs.begin(), e.plan.programs.end(),
+                    [&](const PlannedProgram& p) {
+                      return !p.learn_from ||
+                             std::count(p.architectures.begin(),
+                                        p.architectures.end(), a) > 0;
+                    })) {
+      columns.push_back(a);
+    }
+  }
+  std::vector<compute::ProgramEvidence> used;
+  for (size_t p = 0; p < e.plan.programs.size(); ++p) {
+    const PlannedProgram& program = e.plan.programs[p];
+    if (!program.learn_from) continue;
+    if (program.headline.size() == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--learn-from ", program.entry.name, ": has only ",
+          program.entry.instructions, " instructions, all of its start-up"));
+    }
+    auto reordered = Reorder(evidence[p], program, columns, e.plan);
+    if (!reordered.ok()) return reordered.status();
+    used.push_back(*std::move(reordered));
+    names.push_back(program.entry.name);
+  }
+  std::vector<const compute::ProgramEvidence*> pointers;
+  for (const compute::ProgramEvidence& one : used) pointers.push_back(&one);
+
+  const size_t width = static_cast<size_t>(e.model->manifest().width);
+  std::vector<compute::KnownArchitecture> known;
+  std::vector<std::vector<double>> vectors;
+  for (size_t c = wanted.size(); c < columns.size(); ++c) {
+    const double* from = &e.vectors[columns[c] * width];
+    vectors.emplace_back(from, from + width);
+    known.push_back({c, vectors.back()});
+  }
+  auto chosen = compute::ChooseLearnWeights(pointers, known);
+  if (!chosen.ok()) return chosen.status();
+  auto prior = compute::FitArchitecturePrior(
+      vectors, compute::MeanRepresentation(pointers), chosen->weights.rank);
+  if (!prior.ok()) return prior.status();
+  for (size_t c = 0; c < wanted.size(); ++c) {
+    auto vector =
+        compute::LearnArchitecture(pointers, c, *prior, chosen->weights);
+    if (!vector.ok()) {
+      return absl::Status(
+          vector.status().code(),
+          absl::StrCat("architecture ", e.plan.architectures[columns[c]].name,
+                       ": ", vector.status().message()));
+    }
+    std::copy(vector->begin(), vector->end(), &e.vectors[columns[c] * width]);
+  }
+  e.learning = absl::StrFormat(
+      "%d architectures learned from %s; prior of %d known, interval weight "
+      "%g, prior weight %g, rank %d; known ones learned the same way miss a "
+      "program left out by %.2f %%",
+      wanted.size(), absl::StrJoin(names, ", "), vectors.size(),
+      chosen->weights.interval, chosen->weights.prior, chosen->weights.rank,
+      100 * chosen->error);
+  return absl::OkStatus();
+}
+
+}  // namespace perfvec::train
