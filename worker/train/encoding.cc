@@ -73,10 +73,17 @@ void AddRegisterBits(bool index_bits, InputEncoding* encoding) {
   }
 }
 
-// `rich`: no column's deviation is below 0.1 (log2 units, or of a flag), so
-// that a rare event does not become a huge input.
-void SetStatistics(const std::vector<Slice>& slices, bool rich,
-                   InputEncoding* encoding) {
+// The least deviation of a column; below it a rare event would become a huge
+// input. One that is less than `constant` counts as a constant column's: 1.
+struct DeviationLimits {
+  double indicator, other, constant;
+};
+constexpr DeviationLimits kRichLimits = {0.1, 0.1, 0};
+constexpr DeviationLimits kPublishedLimits = {0.1, 0, 1e-3};
+constexpr DeviationLimits kRawLimits = {0, 0, 1e-12};
+
+void SetStatistics(const std::vector<Slice>& slices,
+                   const DeviationLimits& limits, InputEncoding* encoding) {
   const size_t width = encoding->width();
   std::vector<double> sum(width), square(width);
   std::vector<float> row(width);
@@ -99,8 +106,10 @@ void SetStatistics(const std::vector<Slice>& slices, bool rich,
     column.mean = mean;
     const bool indicator = column.transform == Transform::kEquals ||
                            column.transform == Transform::kBit;
-    column.deviation = rich || indicator ? std::max(deviation, 0.1)
-                                         : (deviation > 1e-3 ? deviation : 1.0);
+    const double least = indicator ? limits.indicator : limits.other;
+    column.deviation = least > 0 ? std::max(deviation, least)
+                       : deviation > limits.constant ? deviation
+                                                     : 1.0;
   }
 }
 
@@ -126,7 +135,18 @@ InputEncoding MakeEncoding(const compute::FeatureSchema& schema,
     if (info.kind != FeatureKind::kDistance) continue;
     Add(&encoding, f, Transform::kEquals, info.limit);
   }
-  SetStatistics(slices, rich, &encoding);
+  SetStatistics(slices, rich ? kRichLimits : kPublishedLimits, &encoding);
+  return encoding;
+}
+
+InputEncoding MakeRawEncoding(const compute::FeatureSchema& schema,
+                              const std::vector<Slice>& slices) {
+  InputEncoding encoding;
+  encoding.feature_count = schema.count();
+  for (int f = 0; f < encoding.feature_count; ++f) {
+    Add(&encoding, f, Transform::kIdentity);
+  }
+  SetStatistics(slices, kRawLimits, &encoding);
   return encoding;
 }
 

@@ -25,6 +25,10 @@ namespace perfvec::train {
 compute::InputEncoding MakeEncoding(const compute::FeatureSchema& schema,
                                     const std::vector<Slice>& slices);
 
+// Every feature as it is, (x - mean) / deviation: the published model's inputs.
+compute::InputEncoding MakeRawEncoding(const compute::FeatureSchema& schema,
+                                       const std::vector<Slice>& slices);
+
 }  // namespace perfvec::train
 
 #endif  // PERFVEC_WORKER_TRAIN_ENCODING_H_

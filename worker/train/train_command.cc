@@ -38,6 +38,7 @@ struct Command {
   std::string cache, out, report, license = "CC-BY-4.0";
   std::string name = "perfvec-lstm";
   std::string features{compute::kRichFeatureSchemaId};
+  std::string inputs = "derived";
   int fit_instructions = 60000;
   DataPlanOptions plan;
   PeersOptions peers;
@@ -57,6 +58,10 @@ std::vector<OptionField> Fields(Command* c) {
       {"name", "Name in the manifest", &c->name},
       {"license", "SPDX expression in the manifest", &c->license},
       {"features", "Feature schema", &c->features},
+      {"inputs",
+       "derived: distances as logarithms, names as indicators; raw: every "
+       "feature as it is",
+       &c->inputs},
       {"programs", "Only these programs", &c->programs},
       {"architectures", "Only these architectures", &c->architectures},
       {"drop_features",
@@ -121,6 +126,10 @@ absl::StatusOr<Dataset> Load(const Command& command) {
     return absl::InvalidArgumentError(absl::StrCat(
         "option features: expected ", std::string(compute::FeatureSchemaIds()),
         ", found ", command.features));
+  }
+  if (command.inputs != "derived" && command.inputs != "raw") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "option inputs: expected derived or raw, found ", command.inputs));
   }
   options.cache_directory = command.cache;
   options.progress = [](const std::string& line) {
@@ -248,7 +257,9 @@ absl::Status Run(Command command) {
   }
   set.training = plan->training;
   set.validation = plan->validation;
-  set.encoding = MakeEncoding(*data->schema, plan->training);
+  set.encoding = command.inputs == "raw"
+                     ? MakeRawEncoding(*data->schema, plan->training)
+                     : MakeEncoding(*data->schema, plan->training);
   status = DropFeatures(command.drop_features, &set.encoding);
   if (!status.ok()) return status;
   std::vector<Slice> complete;

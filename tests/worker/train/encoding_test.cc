@@ -87,5 +87,24 @@ TEST(EncodingTest, PublishedFeaturesKeepTheirColumns) {
             1u);
 }
 
+TEST(EncodingTest, RawInputsAreTheFeaturesThemselves) {
+  const compute::FeatureSchema& schema = compute::PublishedFeatureSchema();
+  const TrainingProgram program = TwoInstructions(schema);
+  const compute::InputEncoding encoding =
+      MakeRawEncoding(schema, {{&program, 0, program.instructions}});
+  ASSERT_EQ(encoding.width(), schema.count());
+  for (size_t c = 0; c < encoding.width(); ++c) {
+    EXPECT_EQ(encoding.columns[c].feature, static_cast<int>(c));
+    EXPECT_EQ(encoding.columns[c].transform, Transform::kIdentity);
+  }
+  const InputColumn& operation = encoding.columns[compute::kFeatureOperation];
+  EXPECT_FLOAT_EQ(operation.mean, 25);
+  EXPECT_FLOAT_EQ(operation.deviation, 23);
+  // Constant columns, whatever their value.
+  EXPECT_FLOAT_EQ(encoding.columns[compute::kFeatureSources].mean, 1);
+  EXPECT_FLOAT_EQ(encoding.columns[compute::kFeatureSources].deviation, 1);
+  EXPECT_FLOAT_EQ(encoding.columns[compute::kFeatureTaken].deviation, 1);
+}
+
 }  // namespace
 }  // namespace perfvec::train
