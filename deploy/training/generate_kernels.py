@@ -143,20 +143,12 @@ def recurrence(p):
 
 def chase(p):
     size = p.log_between(16, 1 << 16)
-    fields = p.pick(1, 2, 4, 8)
-    nodes = p.array("u64", size * fields)
-    step = p.pick(1, 1, 7, 97, 1237, 7919)
-    work = p.expression(["s", f"{nodes}[at]", "n"], p.between(0, 3), False)
-    p.kernel(f"""static u64 at; static int made;
-      if (!made) {{ made = 1; at = 0; }}
-      u64 s = 0; for (i64 i = 0; i < n; i++) {{
-        u64 next = (at + {fields * step} + ({nodes}[at] & 0)) % {size * fields};
-        s = {work}; at = next; }} sink = s;""")
+    work = p.expression(["s", "at", "n"], p.between(0, 3), False)
     link = p.array("u32", size)
     p.kernel(f"""static u32 at; static u32 made;
       for (u32 k = 0; k < 200 && made < {size}; k++, made++)
         {link}[made] = (made * 2654435761u + 12345u) % {size};
-      u64 s = 0; for (i64 i = 0; i < n; i++) {{ at = {link}[at]; s += at; }}
+      u64 s = 0; for (i64 i = 0; i < n; i++) {{ at = {link}[at]; s += {work}; }}
       sink = s;""")
 
 
@@ -457,7 +449,7 @@ def generate(seed):
         schedule.append(call.replace("{n}", f"{work} + (round & 3) * 16"))
     rng.shuffle(schedule)
     body = "\n  ".join(schedule)
-    text = [PRELUDE % (seed * 7919 + 88172645463325252 % (1 << 62))]
+    text = [PRELUDE % (seed * 7919 + 88172645463325252)]
     text += p.text
     text.append(f"void work(void) {{ for (i64 round = 0;; round++) {{\n  "
                 f"{body}\n}} }}\n"

@@ -1,5 +1,5 @@
 // The vector of an architecture nobody trained with, from simulated times of a
-// few programs, the foundation model frozen (design fact 4):
+// few programs, the foundation model frozen:
 //
 //   min_m  Σ_p w_p Σ_i (R_i·m − t_i/s)²
 //          + v Σ_p 1/K_p Σ_k (S_k·m / (T_k/s) − 1)²

@@ -1,6 +1,6 @@
-// What one program says about architectures with the foundation model frozen
-// (design facts 2 and 4): the loss over its instructions is a quadratic form in
-// the architecture vector, and so is that over sums of intervals.
+// What one program says about architectures with the foundation model frozen:
+// the loss over its instructions is a quadratic form in the architecture
+// vector, and so is that over sums of intervals.
 //
 // Plain data. H width, A architectures, K intervals, which together are all of
 // the instructions; times in 0.1 ns or any other unit, the same throughout.

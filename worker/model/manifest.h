@@ -27,7 +27,7 @@ namespace perfvec::compute {
 
 enum class CellType { kLstm };
 
-// How instructions become representations: design fact 1.
+// How instructions become representations: docs/foundation_model.md, Modes.
 //  kStream: segment k runs from zero state at instruction
 //    max(0, k * segment_length - warm_up); outputs before k * segment_length
 //    are dropped.

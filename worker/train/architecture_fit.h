@@ -1,6 +1,6 @@
-// The closed form for architecture vectors with the representations fixed
-// (design fact 4, with arch-independent weights so that one factorisation
-// serves all architectures):
+// The closed form for architecture vectors with the representations fixed, with
+// weights that are the same for all architectures, so that one factorisation
+// serves them all:
 //
 //   min_M  Σ_p w_p Σ_i (R_i·M − t_i)² + v Σ_k (S_k·M − T_k)² / τ_k²
 //          + λ |M − M_0|²

@@ -11,7 +11,7 @@
 // same machine, also if the run was killed and gone on with from its
 // checkpoint.
 //
-//   TrainingData data = {architecture names, schema, training, validation};
+//   TrainingData data = {architecture names, encoding, training, validation};
 //   absl::StatusOr<TrainedModel> model = Train(data, options);
 #ifndef PERFVEC_WORKER_TRAIN_TRAINER_H_
 #define PERFVEC_WORKER_TRAIN_TRAINER_H_

@@ -63,7 +63,7 @@ absl::StatusOr<ProgramVectorAccumulator> Represent(
   return stream->Finish();
 }
 
-// Design fact 1, word for word, in double.
+// The stream mode of docs/foundation_model.md, word for word, in double.
 std::vector<double> Definition(const FoundationModel& model,
                                const std::vector<float>& features) {
   const Manifest& m = model.manifest();
