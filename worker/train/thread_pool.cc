@@ -8,10 +8,9 @@ ThreadPool::ThreadPool(int threads) {
 
 ThreadPool::~ThreadPool() {
   {
-    std::unique_lock<std::mutex> lock(mutex_);
+    absl::MutexLock lock(&mutex_);
     stop_ = true;
   }
-  begin_.notify_all();
   for (std::thread& t : threads_) t.join();
 }
 
@@ -20,33 +19,31 @@ void ThreadPool::ForEach(int tasks, const std::function<void(int)>& run) {
     for (int i = 0; i < tasks; ++i) run(i);
     return;
   }
-  std::unique_lock<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   run_ = &run;
   next_ = 0;
   tasks_ = unfinished_ = tasks;
-  begin_.notify_all();
-  TakeTasks(lock);
-  end_.wait(lock, [this] { return unfinished_ == 0; });
+  TakeTasks();
+  mutex_.Await(absl::Condition(this, &ThreadPool::Done));
   run_ = nullptr;
 }
 
-void ThreadPool::TakeTasks(std::unique_lock<std::mutex>& lock) {
+void ThreadPool::TakeTasks() {
   while (run_ != nullptr && next_ < tasks_) {
     const std::function<void(int)>& run = *run_;
     const int task = next_++;
-    lock.unlock();
+    mutex_.Unlock();
     run(task);
-    lock.lock();
-    if (--unfinished_ == 0) end_.notify_one();
+    mutex_.Lock();
+    --unfinished_;
   }
 }
 
 void ThreadPool::Work() {
-  std::unique_lock<std::mutex> lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   while (!stop_) {
-    TakeTasks(lock);
-    begin_.wait(
-        lock, [this] { return stop_ || (run_ != nullptr && next_ < tasks_); });
+    TakeTasks();
+    mutex_.Await(absl::Condition(this, &ThreadPool::Wanted));
   }
 }
 

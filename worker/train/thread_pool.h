@@ -10,11 +10,12 @@
 #ifndef PERFVEC_WORKER_TRAIN_THREAD_POOL_H_
 #define PERFVEC_WORKER_TRAIN_THREAD_POOL_H_
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 
 namespace perfvec::train {
 
@@ -30,14 +31,22 @@ class ThreadPool {
 
  private:
   void Work();
-  // Takes tasks until none is left; `lock` is held before and after.
-  void TakeTasks(std::unique_lock<std::mutex>& lock);
+  // Takes tasks until none is left; lets go of the mutex while one runs.
+  void TakeTasks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool Wanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stop_ || (run_ != nullptr && next_ < tasks_);
+  }
+  bool Done() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return unfinished_ == 0;
+  }
 
-  std::mutex mutex_;
-  std::condition_variable begin_, end_;
-  const std::function<void(int)>* run_ = nullptr;  // null between calls
-  int next_ = 0, tasks_ = 0, unfinished_ = 0;
-  bool stop_ = false;
+  absl::Mutex mutex_;
+  // Null between calls.
+  const std::function<void(int)>* run_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  int next_ ABSL_GUARDED_BY(mutex_) = 0;
+  int tasks_ ABSL_GUARDED_BY(mutex_) = 0;
+  int unfinished_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };
 
