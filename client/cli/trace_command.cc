@@ -32,9 +32,25 @@ Json InfoJson(const std::string& file, const trace::TraceInfo& info) {
   for (const auto& mark : info.index.marks) {
     marks.push_back({{"instruction", mark.instruction}, {"label", mark.label}});
   }
+  const trace::TraceExtras& extras = info.index.extras;
+  for (size_t i = 0; i < extras.weights.size(); ++i) {
+    marks[i]["weight"] = extras.weights[i];
+  }
+  Json files = Json::array(), functions = Json::array();
+  for (const trace::LoadedFile& loaded : extras.files) {
+    files.push_back({{"path", loaded.path},
+                     {"begin", loaded.begin},
+                     {"end", loaded.end},
+                     {"bias", loaded.bias}});
+  }
+  for (const trace::FunctionSymbol& function : extras.functions) {
+    functions.push_back({{"address", function.address},
+                         {"size_bytes", function.bytes},
+                         {"name", function.name}});
+  }
   return {{"file", file},
           {"size_bytes", info.file_bytes},
-          {"format_version", trace::kFormatVersion},
+          {"format_version", info.header.version},
           {"isa", info.header.isa},
           {"tool", info.header.tool},
           {"command", info.header.command},
@@ -42,11 +58,15 @@ Json InfoJson(const std::string& file, const trace::TraceInfo& info) {
           {"instructions", info.index.instructions},
           {"chunks", info.index.chunks.size()},
           {"latency_columns", latencies},
-          {"interval_marks", marks}};
+          {"interval_marks", marks},
+          {"whole_instructions", extras.whole_instructions},
+          {"loaded_files", files},
+          {"functions", functions}};
 }
 
 void PrintInfo(const std::string& file, const trace::TraceInfo& info) {
   const auto& [header, index, file_bytes] = info;
+  const trace::TraceExtras& extras = index.extras;
   std::string size = FormatBytes(file_bytes);
   if (index.instructions > 0) {
     absl::StrAppendFormat(&size, ", %.2f bytes an instruction",
@@ -56,7 +76,7 @@ void PrintInfo(const std::string& file, const trace::TraceInfo& info) {
   std::cout << RenderFields(
       {{"file", file},
        {"size", size},
-       {"format", absl::StrCat("version ", trace::kFormatVersion)},
+       {"format", absl::StrCat("version ", header.version)},
        {"isa", header.isa},
        {"tool", header.tool},
        {"command", header.command},
@@ -64,7 +84,33 @@ void PrintInfo(const std::string& file, const trace::TraceInfo& info) {
        {"instructions", absl::StrCat(index.instructions)},
        {"chunks", absl::StrCat(index.chunks.size())},
        {"interval marks",
-        index.marks.empty() ? "" : absl::StrCat(index.marks.size())}});
+        index.marks.empty() ? "" : absl::StrCat(index.marks.size())},
+       {"stands for", extras.weights.empty()
+                          ? ""
+                          : absl::StrCat(extras.whole_instructions,
+                                         " instructions, by its weights")},
+       {"functions named", extras.functions.empty()
+                               ? ""
+                               : absl::StrCat(extras.functions.size())}});
+  if (!extras.files.empty()) {
+    Table files({{"CODE FROM", Table::kElastic}, {"AT"}}, OutputWidth());
+    for (const trace::LoadedFile& loaded : extras.files) {
+      files.Add({loaded.path, absl::StrFormat("%#x", loaded.begin)});
+    }
+    std::cout << "\n" << files.Render();
+  }
+  if (!extras.weights.empty()) {
+    Table weights({{"FROM INSTRUCTION", Table::kRight},
+                   {"WEIGHT", Table::kRight},
+                   {"INTERVAL", Table::kElastic}},
+                  OutputWidth());
+    for (size_t i = 0; i < extras.weights.size(); ++i) {
+      weights.Add({absl::StrCat(index.marks[i].instruction),
+                   absl::StrFormat("%.4f", extras.weights[i]),
+                   index.marks[i].label});
+    }
+    std::cout << "\n" << weights.Render();
+  }
   if (header.latency_columns.empty()) return;
   Table table({{"LATENCIES ON", Table::kElastic}, {"TIME", Table::kRight}},
               OutputWidth());

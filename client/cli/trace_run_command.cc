@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "client/cli/trace_commands.h"
 #include "client/cli/units.h"
+#include "client/cli/upload_command.h"
 #include "client/tracer/trace_run.h"
 
 namespace perfvec::client::cli {
@@ -18,6 +19,7 @@ namespace {
 
 struct TraceRunOptions {
   tracer::RunOptions run;
+  UploadCommandOptions upload;
   std::string plugin;
   bool strict = false;
   bool no_page_faults = false;
@@ -101,6 +103,13 @@ absl::Status Run(Context& context, TraceRunOptions options) {
   if (run.region.take > run.region.every) {
     return absl::InvalidArgumentError("--take must not exceed --every");
   }
+  const bool send = !options.upload.program.empty();
+  if (send) {  // before hours are spent
+    auto client = context.Connect();
+    if (!client.ok()) return client.status();
+    auto server = (*client)->GetServerStatus();
+    if (!server.ok()) return server.status();
+  }
   run.header.tool = absl::StrCat("perfvec ", PERFVEC_VERSION, " trace run");
   run.header.command = absl::StrJoin(run.command, " ");
   run.header.date = absl::FormatTime(absl::Now());
@@ -138,7 +147,9 @@ absl::Status Run(Context& context, TraceRunOptions options) {
     return absl::InvalidArgumentError(
         "--strict: the trace holds what perfvec could not tell (above)");
   }
-  return absl::OkStatus();
+  if (!send) return absl::OkStatus();
+  options.upload.file = run.output_path;
+  return UploadProgram(context, options.upload, std::cerr);
 }
 
 }  // namespace
@@ -156,7 +167,9 @@ void AddTraceRunCommand(CLI::App& group, Context& context) {
        "perfvec trace run -o a.pvt --skip 1000000 --instructions 5000000 -- "
        "./a.out",
        "perfvec trace run -o gzip.pvt --sysroot debian-arm64 -- "
-       "debian-arm64/bin/gzip -k file"});
+       "debian-arm64/bin/gzip -k file",
+       "perfvec trace run -o sort.pvt --upload sort --wait -- ./sort "
+       "input.txt"});
   command->add_option("-o,--output", run->output_path, "The trace to write")
       ->type_name(kFileType)
       ->required();
@@ -187,6 +200,13 @@ void AddTraceRunCommand(CLI::App& group, Context& context) {
   command->add_flag("--no-page-faults", options->no_page_faults,
                     "Leave out the operations that gem5 records when memory "
                     "is first touched");
+  CLI::Option* upload =
+      command
+          ->add_option("--upload", options->upload.program,
+                       "Then send the trace to the server as this program. "
+                       "If that fails, perfvec upload goes on with the file")
+          ->type_name("NAME");
+  AddUploadOptions(command, &options->upload, upload);
   command->add_flag("--strict", options->strict,
                     "Fail (exit code 4) if the trace holds instructions or "
                     "addresses that perfvec could not tell");

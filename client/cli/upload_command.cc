@@ -1,5 +1,7 @@
 // perfvec upload: sends a trace, registers it as a program, and on request
 // waits for the program's vector.
+#include "client/cli/upload_command.h"
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/commands.h"
@@ -8,12 +10,6 @@
 
 namespace perfvec::client::cli {
 namespace {
-
-struct UploadCommandOptions {
-  std::string file, program;
-  std::vector<std::string> tags, aliases, models;
-  bool wait = false, skip_represent = false;
-};
 
 absl::StatusOr<api::Trace> Send(Client& client, const std::string& file) {
   InterruptGuard interrupts(
@@ -37,7 +33,11 @@ absl::StatusOr<api::Trace> Send(Client& client, const std::string& file) {
   return client.UploadTrace(file, upload);
 }
 
-absl::Status Upload(Context& context, const UploadCommandOptions& options) {
+}  // namespace
+
+absl::Status UploadProgram(Context& context,
+                           const UploadCommandOptions& options,
+                           std::ostream& out) {
   auto client = context.Connect();
   if (!client.ok()) return client.status();
   api::CreateProgramRequest request;
@@ -72,21 +72,53 @@ absl::Status Upload(Context& context, const UploadCommandOptions& options) {
     if (program.ok()) *created->mutable_program() = *std::move(program);
   }
   if (context.json) {
-    absl::Status printed = PrintJson(std::cout, *created);
+    absl::Status printed = PrintJson(out, *created);
     return failed.ok() ? printed : failed;
   }
   const api::Program& program = created->program();
-  std::cout << program.name() << "@" << program.version() << ": "
-            << FormatCount(program.instructions()) << " instructions, "
-            << FormatBytes(trace->size_bytes()) << "\n";
+  out << program.name() << "@" << program.version() << ": "
+      << FormatCount(program.instructions()) << " instructions, "
+      << FormatBytes(trace->size_bytes()) << "\n";
   for (const api::Job& job : created->jobs()) {
-    std::cout << "job " << job.job_id() << ": " << FormatJobState(job.state())
-              << " under model " << ShortId(job.model_id()) << "\n";
+    out << "job " << job.job_id() << ": " << FormatJobState(job.state())
+        << " under model " << ShortId(job.model_id()) << "\n";
   }
   return failed;
 }
 
-}  // namespace
+void AddUploadOptions(CLI::App* command, UploadCommandOptions* options,
+                      CLI::Option* needed) {
+  std::vector<CLI::Option*> added;
+  added.push_back(
+      command->add_option("--tag", options->tags, "Set a tag; may be repeated")
+          ->check(Parses(&ParseKeyValue))
+          ->type_name("KEY=VALUE")
+          ->allow_extra_args(false));
+  added.push_back(
+      command
+          ->add_option("--alias", options->aliases,
+                       "Let an alias point to this version; may be repeated")
+          ->type_name("NAME")
+          ->allow_extra_args(false));
+  added.push_back(
+      command
+          ->add_option("--model", options->models,
+                       "Represent it under this model instead of the alias "
+                       "\"default\"; may be repeated")
+          ->type_name(kModelType)
+          ->allow_extra_args(false));
+  auto* wait = command->add_flag(
+      "--wait", options->wait,
+      "Wait until the program's vector is there; exit code 11 if its job "
+      "fails");
+  added.push_back(wait);
+  added.push_back(command
+                      ->add_flag("--skip-represent", options->skip_represent,
+                                 "Only register it, without a job")
+                      ->excludes(wait));
+  if (needed == nullptr) return;
+  for (CLI::Option* option : added) option->needs(needed);
+}
 
 void AddUploadCommand(CLI::App& app, Context& context) {
   auto options = std::make_shared<UploadCommandOptions>();
@@ -105,31 +137,10 @@ void AddUploadCommand(CLI::App& app, Context& context) {
                    "version")
       ->type_name("NAME")
       ->required();
-  command->add_option("--tag", options->tags, "Set a tag; may be repeated")
-      ->check(Parses(&ParseKeyValue))
-      ->type_name("KEY=VALUE")
-      ->allow_extra_args(false);
-  command
-      ->add_option("--alias", options->aliases,
-                   "Let an alias point to this version; may be repeated")
-      ->type_name("NAME")
-      ->allow_extra_args(false);
-  command
-      ->add_option("--model", options->models,
-                   "Represent it under this model instead of the alias "
-                   "\"default\"; may be repeated")
-      ->type_name(kModelType)
-      ->allow_extra_args(false);
-  auto* wait = command->add_flag(
-      "--wait", options->wait,
-      "Wait until the program's vector is there; exit code 11 if its job "
-      "fails");
-  command
-      ->add_flag("--skip-represent", options->skip_represent,
-                 "Only register it, without a job")
-      ->excludes(wait);
-  SetAction(command, context,
-            [&context, options] { return Upload(context, *options); });
+  AddUploadOptions(command, options.get(), nullptr);
+  SetAction(command, context, [&context, options] {
+    return UploadProgram(context, *options, std::cout);
+  });
 }
 
 }  // namespace perfvec::client::cli

@@ -1,5 +1,6 @@
 #include "client/tracer/block_expander.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -37,6 +38,10 @@ absl::Status BlockExpander::Run(EventRing* ring) {
                                                 " that it had told"));
       }
       Block* next = &blocks_[number - 1];
+      if (started_ != nullptr) {
+        started_();
+        started_ = nullptr;
+      }
       if (status = Finish(next->pc); !status.ok()) return status;
       running_ = nullptr;
       if (!region_.BlockBegins(next->pc)) break;
@@ -53,6 +58,8 @@ absl::Status BlockExpander::Run(EventRing* ring) {
       }
     } else if (kind == PERFVEC_TRANSLATED) {
       if (!ReadBlock(ring)) break;
+    } else if (kind == PERFVEC_MAPPED) {
+      if (!ReadMapped(ring, Value(word))) break;
     } else if (kind == PERFVEC_END) {
       report_.ended = true;
       break;
@@ -99,6 +106,31 @@ bool BlockExpander::ReadBlock(EventRing* ring) {
   blocks_.push_back(std::move(block));
   ++report_.blocks;
   return true;
+}
+
+bool BlockExpander::ReadMapped(EventRing* ring, uint64_t address) {
+  MappedFile file;
+  uint64_t path_bytes;
+  file.address = address;
+  if (!ring->Next(&file.bytes) || !ring->Next(&file.offset) ||
+      !ring->Next(&path_bytes) || path_bytes > PERFVEC_MAX_PATH) {
+    return false;
+  }
+  while (file.path.size() < path_bytes) {
+    uint64_t word;
+    if (!ring->Next(&word)) return false;
+    file.path.append(reinterpret_cast<const char*>(&word), sizeof(word));
+  }
+  file.path.resize(path_bytes);
+  if (mapped_ != nullptr) mapped_(file);
+  return true;
+}
+
+std::vector<uint64_t> BlockExpander::BlockAddresses() const {
+  std::vector<uint64_t> addresses;
+  for (const Block& block : blocks_) addresses.push_back(block.pc);
+  std::sort(addresses.begin(), addresses.end());
+  return addresses;
 }
 
 absl::Status BlockExpander::Finish(uint64_t next_pc) {

@@ -25,6 +25,7 @@
 #include "client/tracer/arm_decoder.h"
 #include "client/tracer/event_ring.h"
 #include "client/tracer/first_touch.h"
+#include "client/tracer/loaded_files.h"
 #include "client/tracer/region.h"
 #include "client/tracer/register_file.h"
 #include "storage/trace/trace_chunk.h"
@@ -57,11 +58,23 @@ class BlockExpander {
     pages_at_start_ = std::move(pages);
   }
 
+  // Called when the program is about to run its first instruction, and for
+  // each file that it then maps to run code from.
+  void set_started(std::function<void()> started) {
+    started_ = std::move(started);
+  }
+  void set_mapped(std::function<void(const MappedFile&)> mapped) {
+    mapped_ = std::move(mapped);
+  }
+  Region& region() { return region_; }
+
   // Until the program ends, all that is wanted has been recorded, or the sink
   // fails. The last chunk has then been given away.
   absl::Status Run(EventRing* ring);
 
   const ExpansionReport& report() const { return report_; }
+  // Where the blocks that ran begin, in order.
+  std::vector<uint64_t> BlockAddresses() const;
 
  private:
   struct Operation {
@@ -86,6 +99,7 @@ class BlockExpander {
   };
 
   bool ReadBlock(EventRing* ring);
+  bool ReadMapped(EventRing* ring, uint64_t address);
   // Writes the block that ran down, now that it is known what ran next.
   absl::Status Finish(uint64_t next_pc);
   absl::Status Expand(Block& block, uint64_t next_pc);
@@ -107,6 +121,8 @@ class BlockExpander {
   RegisterFile file_;
   uint64_t exclusive_address_ = 0;
   std::function<FirstTouch(uint64_t)> pages_at_start_;
+  std::function<void()> started_;
+  std::function<void(const MappedFile&)> mapped_;
   bool has_first_touch_ = false;
   FirstTouch first_touch_;
 

@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +16,8 @@
 
 namespace perfvec::tracer {
 namespace {
+
+constexpr size_t kLongestName = 1024;  // of a function; the rest is cut off
 
 const char* MachineName(uint16_t machine) {
   switch (machine) {
@@ -101,8 +104,9 @@ void ElfFile::AddMapped(uint64_t bias, FirstTouch* pages) const {
   }
 }
 
-absl::StatusOr<uint64_t> ElfFile::Symbol(const std::string& name) const {
-  Elf64_Ehdr header;
+template <typename Use>
+bool ElfFile::ForEachSymbol(Use use) const {
+  Elf64_Ehdr header = {};
   Elf64_Shdr table, strings;
   Entry(bytes_, 0, 0, &header);
   bool any = false;
@@ -115,12 +119,59 @@ absl::StatusOr<uint64_t> ElfFile::Symbol(const std::string& name) const {
       Elf64_Sym symbol;
       if (!Entry(bytes_, table.sh_offset, s, &symbol)) break;
       const uint64_t at = strings.sh_offset + symbol.st_name;
-      if (symbol.st_value == 0 || at >= bytes_.size()) continue;
-      if (name == bytes_.c_str() + at) return symbol.st_value;
+      if (symbol.st_value == 0 || symbol.st_shndx == SHN_UNDEF ||
+          at >= bytes_.size()) {
+        continue;
+      }
+      if (!use(symbol, bytes_.c_str() + at)) return true;
     }
   }
+  return any;
+}
+
+absl::StatusOr<uint64_t> ElfFile::Symbol(const std::string& name) const {
+  uint64_t address = 0;
+  const bool any = ForEachSymbol([&](const Elf64_Sym& symbol, const char* n) {
+    if (name == n) address = symbol.st_value;
+    return address == 0;
+  });
+  if (address != 0) return address;
   return absl::NotFoundError(absl::StrCat(
       path_, any ? ": it has no symbol " : ": it is stripped: no ", name));
+}
+
+std::vector<trace::FunctionSymbol> ElfFile::Functions() const {
+  std::vector<trace::FunctionSymbol> functions;
+  ForEachSymbol([&](const Elf64_Sym& symbol, const char* name) {
+    const int type = ELF64_ST_TYPE(symbol.st_info);
+    if ((type == STT_FUNC || type == STT_GNU_IFUNC) && name[0] != '\0') {
+      functions.push_back({symbol.st_value, symbol.st_size,
+                           std::string(name, strnlen(name, kLongestName))});
+    }
+    return true;
+  });
+  return functions;
+}
+
+void ElfFile::Extent(uint64_t* begin, uint64_t* end) const {
+  *begin = *end = 0;
+  for (const Segment& segment : segments_) {
+    const uint64_t segment_end = segment.address + segment.memory_bytes;
+    if (segment_end <= segment.address) continue;
+    if (*end == 0 || segment.address < *begin) *begin = segment.address;
+    *end = std::max(*end, segment_end);
+  }
+}
+
+std::optional<uint64_t> ElfFile::AddressOfOffset(uint64_t offset) const {
+  constexpr uint64_t kPage = 4095;
+  for (const Segment& segment : segments_) {
+    const uint64_t begin = segment.offset & ~kPage;  // as it is mapped
+    if (offset >= begin && offset - begin < segment.file_bytes + kPage) {
+      return segment.address - segment.offset + offset;
+    }
+  }
+  return std::nullopt;
 }
 
 uint32_t ElfFile::WordAt(uint64_t address) const {

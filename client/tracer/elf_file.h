@@ -10,11 +10,13 @@
 #define PERFVEC_CLIENT_TRACER_ELF_FILE_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "client/tracer/first_touch.h"
+#include "storage/trace/extras.h"
 
 namespace perfvec::tracer {
 
@@ -31,10 +33,20 @@ class ElfFile {
   void AddMapped(uint64_t bias, FirstTouch* pages) const;
   // The address of a function in the file; NotFound.
   absl::StatusOr<uint64_t> Symbol(const std::string& name) const;
+  // All that it defines, in no order, with addresses in the file.
+  std::vector<trace::FunctionSymbol> Functions() const;
+  // From the first byte of its segments to behind the last.
+  void Extent(uint64_t* begin, uint64_t* end) const;
+  // Where a byte of the file lies, by its segments.
+  std::optional<uint64_t> AddressOfOffset(uint64_t offset) const;
   // The instruction word at an address in the file; 0 where there is none.
   uint32_t WordAt(uint64_t address) const;
 
  private:
+  // Calls use(symbol, name) until it gives false; false if there is no table.
+  template <typename Use>
+  bool ForEachSymbol(Use use) const;
+
   struct Segment {
     uint64_t address, memory_bytes, offset, file_bytes;
   };

@@ -16,6 +16,9 @@ namespace perfvec::tracer {
 
 inline constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
 
+// A from_pc or to_pc that no block begins at.
+inline constexpr uint64_t kNowhere = kNoLimit;
+
 struct RegionOptions {
   // From there on positions count: where the block at `from_pc` begins to run
   // for the from_call-th time; 0: where the program begins.
@@ -36,6 +39,10 @@ class Region {
   explicit Region(RegionOptions options) : options_(options) {
     if (options_.from_pc == 0) started_ = true;
   }
+
+  // Sets what was not known when the program began (kNowhere).
+  void set_from_pc(uint64_t pc) { options_.from_pc = pc; }
+  void set_to_pc(uint64_t pc) { options_.to_pc = pc; }
 
   // A block begins to run. False: nothing more is wanted.
   bool BlockBegins(uint64_t pc) {
@@ -87,7 +94,7 @@ class Region {
   uint64_t position() const { return position_; }
 
  private:
-  const RegionOptions options_;
+  RegionOptions options_;
   bool started_ = false;
   uint64_t from_calls_ = 0;
   uint64_t to_calls_ = 0;

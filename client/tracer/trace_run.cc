@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -22,6 +23,7 @@
 #include "client/tracer/chunk_queue.h"
 #include "client/tracer/elf_file.h"
 #include "client/tracer/event_ring.h"
+#include "client/tracer/loaded_files.h"
 
 namespace perfvec::tracer {
 namespace {
@@ -30,22 +32,23 @@ namespace {
 constexpr char kProcessorLikeGem5[] = "max,sve-max-vq=1";
 constexpr int kExecFailed = 127;
 
-// "NAME" or "NAME:CALL".
+// "NAME" or "NAME:CALL". A program that is moved, or that loads libraries, has
+// its functions nowhere before it runs.
 absl::Status ParseSymbol(const ElfFile& program, const std::string& text,
-                         uint64_t* pc, uint64_t* call) {
+                         std::string* name, uint64_t* pc, uint64_t* call) {
+  if (text.empty()) return absl::OkStatus();
   const std::vector<std::string> parts = absl::StrSplit(text, ':');
   if (parts.size() > 2 || (parts.size() == 2 &&
                            (!absl::SimpleAtoi(parts[1], call) || *call == 0))) {
     return absl::InvalidArgumentError(absl::StrCat(
         text, ": expected FUNCTION or FUNCTION:CALL, the call from 1"));
   }
-  if (!program.fixed_address()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        text,
-        ": a position-independent program has its functions nowhere "
-        "before it runs; link it with -no-pie, or use --skip"));
+  *name = parts[0];
+  *pc = kNowhere;
+  if (!program.fixed_address() || !program.interpreter().empty()) {
+    return absl::OkStatus();
   }
-  auto address = program.Symbol(parts[0]);
+  auto address = program.Symbol(*name);
   if (!address.ok()) return address.status();
   *pc = *address;
   return absl::OkStatus();
@@ -165,21 +168,16 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
         options.plugin_path, ": perfvec's QEMU plugin is not there"));
   }
   RegionOptions& region = options.region;
-  if (!options.from_symbol.empty()) {
-    if (absl::Status status = ParseSymbol(*program, options.from_symbol,
-                                          &region.from_pc, &region.from_call);
-        !status.ok()) {
-      return status;
-    }
+  std::string from, to;
+  absl::Status status = ParseSymbol(*program, options.from_symbol, &from,
+                                    &region.from_pc, &region.from_call);
+  if (status.ok()) {
+    status = ParseSymbol(*program, options.to_symbol, &to, &region.to_pc,
+                         &region.to_call);
   }
-  if (!options.to_symbol.empty()) {
-    if (absl::Status status = ParseSymbol(*program, options.to_symbol,
-                                          &region.to_pc, &region.to_call);
-        !status.ok()) {
-      return status;
-    }
-  }
+  if (!status.ok()) return status;
 
+  options.header.version = 2;
   auto sink = trace::CreateFileSink(options.output_path);
   if (!sink.ok()) return sink.status();
   auto writer = trace::TraceWriter::Create(*std::move(sink), options.header,
@@ -236,7 +234,29 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
       return PagesAtStart((*child)->pid(), *program, sp);
     });
   }
-  absl::Status status = expander.Run(ring->get());
+  LoadedFiles files;
+  auto find_symbols = [&] {
+    for (auto [name, pc, set] :
+         {std::make_tuple(&from, &region.from_pc, &Region::set_from_pc),
+          std::make_tuple(&to, &region.to_pc, &Region::set_to_pc)}) {
+      if (*pc != kNowhere) continue;
+      const auto found = files.Symbol(*name);
+      if (!found.ok()) continue;
+      *pc = *found;
+      (expander.region().*set)(*found);
+    }
+  };
+  expander.set_started([&] {
+    const std::string& loader = program->interpreter();
+    files.AddAtStart((*child)->pid(),
+                     {*path, loader, absl::StrCat(options.sysroot, loader)});
+    find_symbols();
+  });
+  expander.set_mapped([&](const MappedFile& mapped) {
+    files.AddMapped(mapped);
+    find_symbols();
+  });
+  status = expander.Run(ring->get());
   const absl::Status written = queue.Join();
   if (status.ok()) status = written;
   if (!status.ok()) return status;
@@ -251,10 +271,16 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
   if (report.expansion.blocks == 0) {
     return NothingRan(options, report.wait_status);
   }
+  for (auto [name, pc] : {std::make_pair(from, region.from_pc),
+                          std::make_pair(to, region.to_pc)}) {
+    if (pc == kNowhere) return files.Symbol(name).status();
+  }
   for (trace::IntervalMark& mark : marks) {
     status = (*writer)->Mark(mark.instruction, std::move(mark.label));
     if (!status.ok()) return status;
   }
+  status = (*writer)->SetExtras(files.Describe(expander.BlockAddresses()));
+  if (!status.ok()) return status;
   auto index = (*writer)->Finish();
   if (!index.ok()) return index.status();
   report.index = *std::move(index);

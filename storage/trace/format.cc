@@ -6,46 +6,11 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "storage/trace/record_reader.h"
 #include "storage/trace/trace_chunk.h"
 
 namespace perfvec::trace {
 namespace {
-
-// Takes values from the front of a record. After the first that does not fit,
-// every call gives 0 and failed() is true.
-class RecordReader {
- public:
-  explicit RecordReader(absl::string_view bytes) : bytes_(bytes) {}
-  uint32_t U32() {
-    const absl::string_view b = Take(4);
-    return b.empty() ? 0 : GetU32(b.data());
-  }
-  uint64_t U64() {
-    const absl::string_view b = Take(8);
-    return b.empty() ? 0 : GetU64(b.data());
-  }
-  std::string String(uint32_t max_bytes) {
-    const uint32_t size = U32();
-    if (size > max_bytes) failed_ = true;
-    return std::string(Take(size));
-  }
-  absl::string_view Take(size_t size) {
-    if (failed_ || size > bytes_.size()) {
-      failed_ = true;
-      return {};
-    }
-    const absl::string_view taken = bytes_.substr(0, size);
-    bytes_.remove_prefix(size);
-    return taken;
-  }
-  size_t left() const { return bytes_.size(); }
-  bool failed() const { return failed_; }
-  bool finished() const { return !failed_ && bytes_.empty(); }
-
- private:
-  absl::string_view bytes_;
-  bool failed_ = false;
-};
 
 void PutString(absl::string_view value, std::string* out) {
   PutU32(value.size(), out);
@@ -89,6 +54,10 @@ absl::Status EncodeHeader(const TraceHeader& header, std::string* out) {
         absl::StrCat("a trace holds at most ", kMaxLatencyColumns,
                      " latency columns, not ", header.latency_columns.size()));
   }
+  if (header.version < 1 || header.version > kFormatVersion) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot write a trace of version ", header.version));
+  }
   std::string body;
   for (const std::string* s :
        {&header.isa, &header.tool, &header.command, &header.date}) {
@@ -105,7 +74,7 @@ absl::Status EncodeHeader(const TraceHeader& header, std::string* out) {
   }
   const size_t begin = out->size();
   out->append(kMagic, 8);
-  PutU32(kFormatVersion, out);
+  PutU32(header.version, out);
   PutU32(body.size(), out);
   out->append(body);
   PutU64(Checksum(absl::string_view(*out).substr(begin)), out);
@@ -119,10 +88,11 @@ absl::Status ParsePreamble(absl::string_view bytes, size_t* rest_bytes) {
         absl::CHexEscape(bytes.substr(0, 8)), "'"));
   }
   const uint32_t version = GetU32(bytes.data() + 8);
-  if (version != kFormatVersion) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "byte 8: format version ", version, ", but this program reads version ",
-        kFormatVersion, "; use a newer program, or the file is damaged"));
+  if (version < 1 || version > kFormatVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("byte 8: format version ", version,
+                     ", but this program reads versions 1 to ", kFormatVersion,
+                     "; use a newer program, or the file is damaged"));
   }
   const uint32_t size = GetU32(bytes.data() + 12);
   if (size > kMaxHeaderBytes) {
@@ -140,6 +110,7 @@ absl::Status ParseHeader(absl::string_view bytes, TraceHeader* header) {
         absl::StrCat("bytes 0 to ", bytes.size(),
                      ": damaged: the header's checksum does not match"));
   }
+  header->version = GetU32(bytes.data() + 8);
   RecordReader reader(bytes.substr(
       kPreambleBytes, bytes.size() - kPreambleBytes - sizeof(uint64_t)));
   for (std::string* s :
@@ -159,8 +130,8 @@ absl::Status ParseHeader(absl::string_view bytes, TraceHeader* header) {
   return absl::OkStatus();
 }
 
-void EncodeIndex(const TraceIndex& index, uint64_t index_offset,
-                 std::string* out) {
+void EncodeIndex(const TraceIndex& index, uint32_t version,
+                 uint64_t index_offset, std::string* out) {
   std::string body;
   PutU64(index.instructions, &body);
   PutU32(index.chunks.size(), &body);
@@ -174,6 +145,7 @@ void EncodeIndex(const TraceIndex& index, uint64_t index_offset,
     PutU64(mark.instruction, &body);
     PutString(mark.label, &body);
   }
+  if (version >= 2) EncodeExtras(index.extras, &body);
   const size_t begin = out->size();
   PutU32(kIndexTag, out);
   PutU32(body.size(), out);
@@ -183,7 +155,7 @@ void EncodeIndex(const TraceIndex& index, uint64_t index_offset,
   out->append(kEndMagic, 8);
 }
 
-absl::Status ParseIndex(absl::string_view record, size_t latency_columns,
+absl::Status ParseIndex(absl::string_view record, const TraceHeader& header,
                         TraceIndex* index) {
   if (!ChecksumMatches(record)) {
     return absl::DataLossError("damaged: the index's checksum does not match");
@@ -204,7 +176,7 @@ absl::Status ParseIndex(absl::string_view record, size_t latency_columns,
                   chunk.instructions <= kMaxChunkInstructions;
     sum += chunk.instructions;
   }
-  for (size_t i = 0; i < latency_columns; ++i) {
+  for (size_t i = 0; i < header.latency_columns.size(); ++i) {
     index->total_time_tenth_ns.push_back(reader.U64());
   }
   const uint32_t marks = reader.U32();
@@ -218,6 +190,8 @@ absl::Status ParseIndex(absl::string_view record, size_t latency_columns,
         (i == 0 || mark.instruction > index->marks[i - 1].instruction);
     index->marks.push_back(std::move(mark));
   }
+  const absl::string_view extras =
+      header.version >= 2 ? reader.Take(reader.left()) : absl::string_view();
   if (!consistent || !reader.finished()) {
     return absl::DataLossError(
         "the index's fields contradict each other; the program that wrote the "
@@ -228,6 +202,7 @@ absl::Status ParseIndex(absl::string_view record, size_t latency_columns,
         absl::StrCat("wrong count: the index says ", index->instructions,
                      " instructions, but its chunks add up to ", sum));
   }
+  if (header.version >= 2) return ParseExtras(extras, marks, &index->extras);
   return absl::OkStatus();
 }
 

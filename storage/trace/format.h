@@ -13,10 +13,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "storage/trace/extras.h"
 
 namespace perfvec::trace {
 
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;          // the newest
 inline constexpr char kMagic[] = "\x89PVT\r\n\x1a\n";  // 8 bytes
 inline constexpr char kEndMagic[] = "PVT-END\n";       // 8 bytes
 inline constexpr uint32_t kChunkTag = 0x4b4e4843;      // "CHNK"
@@ -32,6 +33,8 @@ inline constexpr uint32_t kMaxMarkLabelBytes = 256;
 
 // What a trace says of itself.
 struct TraceHeader {
+  // 2: the index holds TraceExtras; else 1, which older programs read.
+  uint32_t version = 1;
   std::string isa = "aarch64";
   // Provenance: the tool that wrote the file, the command that made the trace,
   // and when (RFC 3339, may be empty).
@@ -59,6 +62,7 @@ struct TraceIndex {
   // Per latency column the sum over all instructions.
   std::vector<uint64_t> total_time_tenth_ns;
   std::vector<IntervalMark> marks;  // by instruction, none twice
+  TraceExtras extras;               // empty in version 1
 };
 
 // The header record from the magic number to the checksum.
@@ -70,11 +74,11 @@ absl::Status ParsePreamble(absl::string_view bytes, size_t* rest_bytes);
 absl::Status ParseHeader(absl::string_view bytes, TraceHeader* header);
 
 // The index record with its tag, and the trailer that ends the file.
-void EncodeIndex(const TraceIndex& index, uint64_t index_offset,
-                 std::string* out);
+void EncodeIndex(const TraceIndex& index, uint32_t version,
+                 uint64_t index_offset, std::string* out);
 // `record` from the tag to the checksum. Checks the index in itself: counts
 // add up, chunks follow each other, marks are in order.
-absl::Status ParseIndex(absl::string_view record, size_t latency_columns,
+absl::Status ParseIndex(absl::string_view record, const TraceHeader& header,
                         TraceIndex* index);
 absl::Status ParseTrailer(absl::string_view bytes, uint64_t* index_offset);
 

@@ -98,7 +98,7 @@ absl::Status IndexedTrace::ReadHeaderAndIndex() {
                                             "): damaged: no index is at byte ",
                                             index_offset_));
   }
-  status = ParseIndex(buffer_, header_.latency_columns.size(), &index_);
+  status = ParseIndex(buffer_, header_, &index_);
   if (!status.ok()) {
     return In(absl::StrCat("index (byte ", index_offset_, ")"), status);
   }

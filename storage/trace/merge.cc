@@ -222,11 +222,17 @@ absl::StatusOr<MergeReport> MergeTraces(const MergeOptions& options) {
       options.progress((*writer)->instructions(), total);
     }
   }
+  size_t marks = 0;
   for (const IntervalMark& mark : inputs[0].index().marks) {
     if (mark.instruction >= total) break;
     absl::Status status = (*writer)->Mark(mark.instruction, mark.label);
     if (!status.ok()) return status;
+    ++marks;
   }
+  TraceExtras extras = inputs[0].index().extras;
+  if (!extras.weights.empty()) extras.weights.resize(marks);
+  absl::Status status = (*writer)->SetExtras(std::move(extras));
+  if (!status.ok()) return status;
   auto index = (*writer)->Finish();
   if (!index.ok()) return index.status();
   report.index = *std::move(index);

@@ -152,7 +152,7 @@ absl::Status TraceReader::ReadIndex(uint64_t record_offset) {
   }
   status = Read(size + 8, "the index");
   if (!status.ok()) return status;
-  status = ParseIndex(buffer_, header_.latency_columns.size(), &index_);
+  status = ParseIndex(buffer_, header_, &index_);
   if (!status.ok()) return Prefixed(at, status);
 
   if (index_.chunks.size() != read_.chunks.size() ||

@@ -6,10 +6,12 @@
 
 namespace perfvec::trace {
 
-TraceWriter::TraceWriter(std::unique_ptr<ByteSink> sink, size_t latency_columns,
-                         int compression_level)
-    : sink_(std::move(sink)), encoder_(compression_level) {
-  index_.total_time_tenth_ns.resize(latency_columns);
+TraceWriter::TraceWriter(std::unique_ptr<ByteSink> sink,
+                         const TraceHeader& header, int compression_level)
+    : sink_(std::move(sink)),
+      version_(header.version),
+      encoder_(compression_level) {
+  index_.total_time_tenth_ns.resize(header.latency_columns.size());
 }
 
 absl::StatusOr<std::unique_ptr<TraceWriter>> TraceWriter::Create(
@@ -17,8 +19,8 @@ absl::StatusOr<std::unique_ptr<TraceWriter>> TraceWriter::Create(
   std::string bytes;
   absl::Status status = EncodeHeader(header, &bytes);
   if (!status.ok()) return status;
-  std::unique_ptr<TraceWriter> writer(new TraceWriter(
-      std::move(sink), header.latency_columns.size(), compression_level));
+  std::unique_ptr<TraceWriter> writer(
+      new TraceWriter(std::move(sink), header, compression_level));
   status = writer->Write(bytes);
   if (!status.ok()) return status;
   return writer;
@@ -71,6 +73,16 @@ absl::Status TraceWriter::Mark(uint64_t instruction, std::string label) {
   return absl::OkStatus();
 }
 
+absl::Status TraceWriter::SetExtras(TraceExtras extras) {
+  if (version_ < 2 && !extras.empty()) {
+    return absl::InvalidArgumentError(
+        "a trace of version 1 holds neither functions nor weights");
+  }
+  absl::Status status = CheckExtras(extras, index_.marks.size());
+  if (status.ok()) index_.extras = std::move(extras);
+  return status;
+}
+
 absl::StatusOr<TraceIndex> TraceWriter::Finish() {
   if (!index_.marks.empty() &&
       index_.marks.back().instruction >= index_.instructions) {
@@ -79,7 +91,7 @@ absl::StatusOr<TraceIndex> TraceWriter::Finish() {
         " is behind the trace's end at ", index_.instructions));
   }
   std::string bytes;
-  EncodeIndex(index_, offset_, &bytes);
+  EncodeIndex(index_, version_, offset_, &bytes);
   if (bytes.size() > kMaxIndexBytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("the trace's index takes ", bytes.size(),

@@ -45,6 +45,9 @@ class TraceWriter {
   // will have been appended when the file is finished.
   absl::Status Mark(uint64_t instruction, std::string label);
 
+  // To be called behind the last Mark(); of a header of version 2 only.
+  absl::Status SetExtras(TraceExtras extras);
+
   // Writes the index and closes the sink; to be called once, last.
   absl::StatusOr<TraceIndex> Finish();
 
@@ -52,11 +55,12 @@ class TraceWriter {
   uint64_t written_bytes() const { return offset_; }
 
  private:
-  TraceWriter(std::unique_ptr<ByteSink> sink, size_t latency_columns,
+  TraceWriter(std::unique_ptr<ByteSink> sink, const TraceHeader& header,
               int compression_level);
   absl::Status Write(const std::string& bytes);
 
   const std::unique_ptr<ByteSink> sink_;
+  const uint32_t version_;
   ChunkEncoder encoder_;
   TraceIndex index_;
   uint64_t offset_ = 0;

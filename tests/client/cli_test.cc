@@ -101,6 +101,36 @@ TEST_F(CliTest, RepresentsWithoutAServerWhatTheWorkersDo) {
   EXPECT_EQ(predicted["model_id"], vector["model_id"]);
 }
 
+TEST_F(CliTest, ATraceIsUploadedBehindItsRun) {
+  const Arguments run = {"trace",
+                         "run",
+                         "-o",
+                         Path("run.pvt"),
+                         "--upload",
+                         "ran",
+                         "--tag",
+                         "by=qemu",
+                         "--wait",
+                         "--",
+                         PERFVEC_SOURCE_DIR
+                         "/tests/client/tracer/coverage.elf"};
+  if (std::system("command -v qemu-aarch64 >/dev/null") != 0 ||
+      !std::ifstream(BinaryPath("client/libperfvec_qemu.so"))) {
+    GTEST_SKIP() << "needs qemu-user and the plugin";
+  }
+  const CommandResult result = Run(run);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "");  // the program's
+  EXPECT_THAT(result.err, ::testing::HasSubstr("ran@1"));
+  const json program = RunJson({"program", "get", "ran"});
+  EXPECT_EQ(program["vectors"].size(), 1) << program;
+  // Without a server nothing is run.
+  const CommandResult refused =
+      Run(run, {{"PERFVEC_SERVER", "127.0.0.1:1"}, {"PERFVEC_TIMEOUT", "1s"}});
+  EXPECT_EQ(refused.exit_code, 9) << refused.err;
+  Fail(2, {"trace", "run", "-o", Path("a.pvt"), "--wait", "--", "/bin/true"});
+}
+
 TEST_F(CliTest, ProgramsFromUploadToDelete) {
   const json uploaded =
       RunJson({"upload", Path("lcs.pvt"), "--program", "doomed", "--tag",

@@ -12,6 +12,9 @@
  *   PERFVEC_TRANSLATED  a block with this number was translated. It follows:
  *                       its pc; the number n of its instructions; n
  *                       instruction words, two in each word, the first low
+ *   PERFVEC_MAPPED      the program mapped part of a file here to run code
+ *                       from. It follows: length; offset in the file; bytes
+ *                       of its path; the path, eight bytes in each word
  *   PERFVEC_END         the program has ended; nothing follows
  *
  * One producer, one consumer. Each waits on the other's counter by futex. */
@@ -20,7 +23,7 @@
 
 #include <stdint.h>
 
-#define PERFVEC_RING_MAGIC 0x3147524345564650ull /* "PFVECRG1" */
+#define PERFVEC_RING_MAGIC 0x3247524345564650ull /* "PFVECRG2" */
 #define PERFVEC_RING_WORDS (1u << 19)            /* 4 MiB */
 /* Counters are published every so many words: a block's worth of events never
  * exceeds it, and the two processes seldom touch one cache line together. */
@@ -33,6 +36,8 @@
 #define PERFVEC_REGISTERS 0xf002u
 #define PERFVEC_TRANSLATED 0xf003u
 #define PERFVEC_END 0xf004u
+#define PERFVEC_MAPPED 0xf005u
+#define PERFVEC_MAX_PATH 4096u
 #define PERFVEC_REGISTER_WORDS 32
 
 /* The first page of the shared memory; the ring of words follows. */

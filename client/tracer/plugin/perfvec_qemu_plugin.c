@@ -29,6 +29,8 @@
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
+#define GUEST_MMAP 222 /* AArch64's number for it */
+
 static struct perfvec_ring* ring;
 static uint64_t* ring_words;
 /* How many words may be in the ring before something is to do. */
@@ -238,6 +240,48 @@ static void ThreadBegan(qemu_plugin_id_t id, unsigned int vcpu) {
   if (vcpu != 0) __atomic_fetch_add(&ring->more_threads, 1, __ATOMIC_RELAXED);
 }
 
+/* An mmap() of the first thread on its way, that maps code from a file. */
+static struct {
+  bool wanted;
+  int fd;
+  uint64_t length, offset;
+} mapping;
+
+static void SystemCallBegins(qemu_plugin_id_t id, unsigned int vcpu,
+                             int64_t number, uint64_t a1, uint64_t a2,
+                             uint64_t a3, uint64_t a4, uint64_t a5, uint64_t a6,
+                             uint64_t a7, uint64_t a8) {
+  (void)id, (void)a1, (void)a4, (void)a7, (void)a8;
+  if (vcpu != 0) return;
+  mapping.wanted =
+      number == GUEST_MMAP && (a3 & PROT_EXEC) != 0 && (int)a5 >= 0;
+  mapping.fd = (int)a5;
+  mapping.length = a2;
+  mapping.offset = a6;
+}
+
+static void SystemCallEnded(qemu_plugin_id_t id, unsigned int vcpu,
+                            int64_t number, int64_t result) {
+  (void)id, (void)number;
+  if (vcpu != 0 || !mapping.wanted) return;
+  mapping.wanted = false;
+  if (result < 0 && result > -4096) return;
+  /* The guest's files are QEMU's own. */
+  char link[32], path[PERFVEC_MAX_PATH] = "";
+  snprintf(link, sizeof(link), "/proc/self/fd/%d", mapping.fd);
+  const ssize_t bytes = readlink(link, path, sizeof(path) - 8);
+  if (bytes <= 0) return;
+  PutEvent(PERFVEC_MAPPED, result);
+  Put(mapping.length);
+  Put(mapping.offset);
+  Put(bytes);
+  for (ssize_t i = 0; i < bytes; i += 8) {
+    uint64_t word;
+    memcpy(&word, path + i, 8);
+    Put(word);
+  }
+}
+
 static size_t RingBytes(void) {
   return sizeof(*ring) + 8ull * PERFVEC_RING_WORDS;
 }
@@ -289,6 +333,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id,
   pthread_atfork(NULL, NULL, Forked);
   qemu_plugin_register_vcpu_init_cb(id, ThreadBegan);
   qemu_plugin_register_vcpu_tb_trans_cb(id, Translated);
+  qemu_plugin_register_vcpu_syscall_cb(id, SystemCallBegins);
+  qemu_plugin_register_vcpu_syscall_ret_cb(id, SystemCallEnded);
   qemu_plugin_register_atexit_cb(id, Ended, NULL);
   return 0;
 }

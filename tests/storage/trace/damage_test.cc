@@ -55,7 +55,7 @@ class DamageTest : public ::testing::Test {
   }
   std::string WithIndex(const TraceIndex& index) const {
     std::string bytes = bytes_.substr(0, index_offset_);
-    EncodeIndex(index, index_offset_, &bytes);
+    EncodeIndex(index, 1, index_offset_, &bytes);
     return bytes;
   }
   static std::string Error(const std::string& bytes) {
@@ -119,10 +119,10 @@ TEST_F(DamageTest, EachFaultHasItsName) {
   EXPECT_THAT(Error("0 -1 80000 3000"), HasSubstr("not a .pvt trace"));
 
   bad = bytes_;
-  SetU32(2, 8, &bad);
+  SetU32(3, 8, &bad);
   EXPECT_EQ(ReadTrace(bad).code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(Error(bad), HasSubstr("byte 8: format version 2, but this "
-                                    "program reads version 1"));
+  EXPECT_THAT(Error(bad), HasSubstr("byte 8: format version 3, but this "
+                                    "program reads versions 1 to 2"));
 
   bad = bytes_ + "x";
   EXPECT_THAT(Error(bad), HasSubstr(absl::StrCat("ends at byte ", bytes_.size(),

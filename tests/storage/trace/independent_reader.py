@@ -192,7 +192,8 @@ def main():
     with open(sys.argv[1], "rb") as file:
         data = Bytes(file.read())
     check(data.take(8) == b"\x89PVT\r\n\x1a\n", "not a .pvt trace")
-    check(data.u32() == 1, "another version")
+    version = data.u32()
+    check(version in (1, 2), "another version")
     end = data.u32() + 16
     for _ in range(4):
         data.string()
@@ -220,6 +221,8 @@ def main():
     check([data.u64() for _ in names] == totals, "wrong totals")
     for _ in range(data.u32()):
         data.u64(), data.string()
+    for _ in range(data.u32() if version == 2 else 0):
+        data.u32(), data.take(data.u32())
     check(data.position == end, "a wrong index")
     check(checksum_matches(data.data[offset:end], data.u64()),
           "damaged index")

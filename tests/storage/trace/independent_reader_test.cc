@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "storage/import/import.h"
 #include "storage/trace/reader.h"
+#include "storage/trace/writer.h"
 #include "tests/storage/trace/test_traces.h"
 
 namespace perfvec::trace {
@@ -92,6 +93,22 @@ TEST_F(IndependentReaderTest, RandomTrace) {
   }
   std::ofstream(path_, std::ios::binary)
       << WriteTrace(TestHeader(2), chunks, {{3, "mark"}});
+  ExpectSameText();
+}
+
+TEST_F(IndependentReaderTest, VersionTwo) {
+  RandomTrace random(5, 50);
+  TraceHeader header = TestHeader(0);
+  header.version = 2;
+  std::string bytes;
+  auto writer =
+      TraceWriter::Create(std::make_unique<StringSink>(&bytes), header);
+  ASSERT_TRUE((*writer)->Append(random.Chunk(100, 0)).ok());
+  TraceExtras extras;
+  extras.functions = {{0x400100, 64, "main"}};
+  ASSERT_TRUE((*writer)->SetExtras(extras).ok());
+  ASSERT_TRUE((*writer)->Finish().ok());
+  std::ofstream(path_, std::ios::binary) << bytes;
   ExpectSameText();
 }
 
