@@ -51,10 +51,13 @@ absl::Status BlockExpander::Run(EventRing* ring) {
         if (!ring->Next(&value)) break;
       }
       have_registers_ = true;
-      if (pages_at_start_ != nullptr) {  // at the program's first instruction
-        first_touch_ = pages_at_start_(registers_[31]);
-        pages_at_start_ = nullptr;
-        has_first_touch_ = true;
+      if (!program_runs_) {  // at the program's first instruction
+        program_runs_ = true;
+        if (pages_at_start_ != nullptr) {
+          first_touch_ = pages_at_start_(registers_[31]);
+          has_first_touch_ = true;
+        }
+        ring->LetRun();
       }
     } else if (kind == PERFVEC_TRANSLATED) {
       if (!ReadBlock(ring)) break;

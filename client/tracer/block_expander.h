@@ -123,6 +123,7 @@ class BlockExpander {
   std::function<FirstTouch(uint64_t)> pages_at_start_;
   std::function<void()> started_;
   std::function<void(const MappedFile&)> mapped_;
+  bool program_runs_ = false;
   bool has_first_touch_ = false;
   FirstTouch first_touch_;
 

@@ -82,8 +82,14 @@ bool EventRing::Wait() {
   }
 }
 
+void EventRing::LetRun() {
+  __atomic_store_n(&ring_->may_run, 1, __ATOMIC_SEQ_CST);
+  Futex(&ring_->may_run, FUTEX_WAKE, 1, nullptr);
+}
+
 void EventRing::Stop() {
   __atomic_store_n(&ring_->reader_gone, 1, __ATOMIC_SEQ_CST);
+  LetRun();
   Futex(&ring_->read, FUTEX_WAKE, 1, nullptr);
 }
 

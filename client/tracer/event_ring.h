@@ -40,6 +40,9 @@ class EventRing {
     return true;
   }
 
+  // After the first registers: the writer holds the program until then.
+  void LetRun();
+
   // The writer need not write any more: it drops what comes.
   void Stop();
 

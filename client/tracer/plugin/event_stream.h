@@ -59,7 +59,10 @@ struct perfvec_ring {
   uint32_t reader_waits;
   /* The reader wants nothing more: the writer drops all it has. */
   uint32_t reader_gone;
-  char pad2[4096 - 64 - 64 - 12];
+  /* 1 once the reader has looked at the process as it is at the program's
+   * first instruction; the writer waits for it there. */
+  uint32_t may_run;
+  char pad2[4096 - 64 - 64 - 16];
 };
 
 #endif

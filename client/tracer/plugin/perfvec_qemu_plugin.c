@@ -173,6 +173,17 @@ static void SendRegisters(void) {
   }
 }
 
+/* Holds the program at its first instruction: a short one would be over
+ * before the reader has seen what memory it began with. */
+static void AwaitReader(void) {
+  if (off) return;
+  Publish();
+  while (!__atomic_load_n(&ring->may_run, __ATOMIC_SEQ_CST) &&
+         getppid() == parent) {
+    Futex(&ring->may_run, FUTEX_WAIT, 0);
+  }
+}
+
 static void FirstRun(struct block* block) {
   const bool first = blocks_sent == 0;
   if (first && like_gem5) StartLikeGem5();
@@ -181,6 +192,7 @@ static void FirstRun(struct block* block) {
   /* With the program's first block its stack pointer is told. */
   PutEvent(PERFVEC_BLOCK, block->number);
   SendRegisters();
+  if (cpu != NULL) AwaitReader();
 }
 
 static void BlockRuns(unsigned int vcpu, void* data) {
