@@ -1,4 +1,5 @@
-// perfvec trace check|info|merge; run and compare are in files of their own.
+// perfvec trace check|info|merge; run, slices and compare are in files of their
+// own.
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -264,6 +265,7 @@ void AddTraceCommands(CLI::App& app, Context& context) {
   SetAction(info, context, [&context, file] { return Info(context, *file); });
   AddMerge(*group, context);
   AddTraceRunCommand(*group, context);
+  AddTraceSlicesCommand(*group, context);
   AddTraceCompareCommand(*group, context);
 }
 

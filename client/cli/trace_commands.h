@@ -9,6 +9,7 @@
 namespace perfvec::client::cli {
 
 void AddTraceRunCommand(CLI::App& group, Context& context);
+void AddTraceSlicesCommand(CLI::App& group, Context& context);
 void AddTraceCompareCommand(CLI::App& group, Context& context);
 
 // Of an action that succeeded; 0 unless the action has set it.

@@ -12,6 +12,7 @@
 #include "client/cli/trace_commands.h"
 #include "client/cli/units.h"
 #include "client/cli/upload_command.h"
+#include "client/tracer/slices.h"
 #include "client/tracer/trace_run.h"
 
 namespace perfvec::client::cli {
@@ -20,6 +21,8 @@ namespace {
 struct TraceRunOptions {
   tracer::RunOptions run;
   UploadCommandOptions upload;
+  std::string slices;
+  uint64_t interval = 0, warm_up = 0;
   std::string plugin;
   bool strict = false;
   bool no_page_faults = false;
@@ -60,6 +63,8 @@ void PrintNotes(const tracer::RunReport& report) {
   note(expansion.cut_blocks, "blocks were ended early by a signal or fault");
   note(report.more_threads,
        "threads were started after the first; the trace holds the first only");
+  note(report.missed_slices,
+       "slices are not in the trace: the program ended before them");
   if (report.stopped) {
     std::cerr << "note: the program was stopped when all that was wanted had "
                  "been recorded\n";
@@ -87,6 +92,8 @@ nlohmann::ordered_json ToJson(const tracer::RunReport& report,
       {"threads_not_traced", report.more_threads},
       {"program_ended", expansion.ended},
       {"stopped", report.stopped},
+      {"bbv_intervals", report.intervals},
+      {"missed_slices", report.missed_slices},
       {"seconds", report.seconds}};
   if (WIFEXITED(status)) json["exit_status"] = WEXITSTATUS(status);
   if (WIFSIGNALED(status) && !report.stopped) json["signal"] = WTERMSIG(status);
@@ -102,6 +109,21 @@ absl::Status Run(Context& context, TraceRunOptions options) {
   }
   if (run.region.take > run.region.every) {
     return absl::InvalidArgumentError("--take must not exceed --every");
+  }
+  if (run.output_path.empty() && run.vectors_path.empty()) {
+    return absl::InvalidArgumentError("expected -o FILE or --bbv FILE");
+  }
+  run.vector_interval = options.interval;
+  if (!options.slices.empty()) {
+    if (run.output_path.empty() || run.region.skip != 0 ||
+        run.region.every != 0) {
+      return absl::InvalidArgumentError(
+          "--slices needs -o and goes neither with --skip nor --every");
+    }
+    auto slices =
+        tracer::ReadSlices(options.slices, options.interval, options.warm_up);
+    if (!slices.ok()) return slices.status();
+    run.region.slices = *std::move(slices);
   }
   const bool send = !options.upload.program.empty();
   if (send) {  // before hours are spent
@@ -127,12 +149,23 @@ absl::Status Run(Context& context, TraceRunOptions options) {
     std::cerr << ToJson(*report, run.output_path).dump(1) << "\n";
   } else {
     PrintNotes(*report);
-    std::cerr << run.output_path << ": "
-              << FormatCount(report->index.instructions) << " instructions, "
-              << FormatBytes(report->output_bytes) << ", "
-              << FormatCount(static_cast<uint64_t>(report->expansion.executed /
-                                                   report->seconds))
-              << " instructions/s\n";
+    if (!run.vectors_path.empty()) {
+      std::cerr << run.vectors_path << ": " << report->intervals
+                << " intervals of " << options.interval << " instructions\n";
+    }
+    const auto rate =
+        static_cast<uint64_t>(report->expansion.executed / report->seconds);
+    if (run.output_path.empty()) {
+      std::cerr << FormatCount(report->expansion.executed);
+    } else {
+      std::cerr << run.output_path << ": "
+                << FormatCount(report->index.instructions);
+    }
+    std::cerr << " instructions, "
+              << (run.output_path.empty()
+                      ? ""
+                      : FormatBytes(report->output_bytes) + ", ")
+              << FormatCount(rate) << " instructions/s\n";
   }
   const int status = report->wait_status;
   if (WIFSIGNALED(status) && !report->stopped) {
@@ -171,8 +204,7 @@ void AddTraceRunCommand(CLI::App& group, Context& context) {
        "perfvec trace run -o sort.pvt --upload sort --wait -- ./sort "
        "input.txt"});
   command->add_option("-o,--output", run->output_path, "The trace to write")
-      ->type_name(kFileType)
-      ->required();
+      ->type_name(kFileType);
   command->add_option("--skip", run->region.skip,
                       "Leave out the first N instructions");
   command->add_option("--instructions", run->region.instructions,
@@ -187,6 +219,28 @@ void AddTraceRunCommand(CLI::App& group, Context& context) {
                       "Record slices: the first --take of every N "
                       "instructions");
   command->add_option("--take", run->region.take, "Length of a slice");
+  CLI::Option* interval = command->add_option(
+      "--interval", options->interval,
+      "Length of an interval of --bbv and --slices, in instructions");
+  command
+      ->add_option("--bbv", run->vectors_path,
+                   "Write the basic-block vectors of all intervals, in "
+                   "SimPoint's format; the program runs to its end")
+      ->type_name(kFileType)
+      ->needs(interval);
+  CLI::Option* slices =
+      command
+          ->add_option("--slices", options->slices,
+                       "Record the intervals in BASE.simpoints with the "
+                       "weights in BASE.weights (perfvec trace slices); the "
+                       "program runs to its end")
+          ->type_name("BASE")
+          ->needs(interval);
+  command
+      ->add_option("--warm-up", options->warm_up,
+                   "Record so many instructions before each of --slices, "
+                   "with weight 0")
+      ->needs(slices);
   command->add_flag("--let-finish", run->let_finish,
                     "Let the program run to its end, recorded or not");
   command
@@ -205,7 +259,8 @@ void AddTraceRunCommand(CLI::App& group, Context& context) {
           ->add_option("--upload", options->upload.program,
                        "Then send the trace to the server as this program. "
                        "If that fails, perfvec upload goes on with the file")
-          ->type_name("NAME");
+          ->type_name("NAME")
+          ->needs("--output");
   AddUploadOptions(command, &options->upload, upload);
   command->add_flag("--strict", options->strict,
                     "Fail (exit code 4) if the trace holds instructions or "

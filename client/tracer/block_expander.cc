@@ -18,7 +18,11 @@ uint64_t Value(uint64_t word) { return word & PERFVEC_VALUE_MASK; }
 }  // namespace
 
 BlockExpander::BlockExpander(RegionOptions region, Sink sink, MarkSink marks)
-    : region_(region), sink_(std::move(sink)), marks_(std::move(marks)) {}
+    : region_(std::move(region)),
+      sink_(std::move(sink)),
+      marks_(std::move(marks)) {
+  Flush().IgnoreError();  // makes room
+}
 
 absl::Status BlockExpander::Run(EventRing* ring) {
   uint64_t word;
@@ -44,7 +48,7 @@ absl::Status BlockExpander::Run(EventRing* ring) {
       }
       if (status = Finish(next->pc); !status.ok()) return status;
       running_ = nullptr;
-      if (!region_.BlockBegins(next->pc)) break;
+      if (!region_.BlockBegins(next->pc) && !to_the_end_) break;
       running_ = next;
     } else if (kind == PERFVEC_REGISTERS) {
       for (uint64_t& value : registers_) {
@@ -106,6 +110,28 @@ bool BlockExpander::ReadBlock(EventRing* ring) {
       block.hidden.emplace(i, std::move(op));
     }
   }
+  for (uint32_t i = 0; i < block.operations.size(); ++i) {
+    const Operation& operation = block.operations[i];
+    if (operation.access == Access::kNone) continue;
+    if (block.touching.empty() || block.touching.back() != operation.number) {
+      block.touching.push_back(operation.number);
+    }
+    block.plain &= operation.access == Access::kTold;
+    block.accesses.push_back(
+        {i, static_cast<uint32_t>(block.touching.size() - 1),
+         operation.access_offset, operation.instruction.access_size});
+  }
+  block.plain &= block.unknown == 0 && !block.tracked;
+  block.ends_in_branch =
+      !block.operations.empty() &&
+      (block.operations.back().instruction.flags &
+       (trace::kConditionalBranch | trace::kUnconditionalBranch)) != 0;
+  block.indices.resize(block.operations.size());
+  if (vectors_ != nullptr) {
+    block.vector_number =
+        vector_numbers_.try_emplace(block.pc, vector_numbers_.size())
+            .first->second;
+  }
   blocks_.push_back(std::move(block));
   ++report_.blocks;
   return true;
@@ -139,11 +165,20 @@ std::vector<uint64_t> BlockExpander::BlockAddresses() const {
 absl::Status BlockExpander::Finish(uint64_t next_pc) {
   absl::Status status;
   if (running_ != nullptr) {
-    report_.executed += running_->operations.size();
-    if (!region_.Pass(running_->operations.size())) {
-      status = Expand(*running_, next_pc);
-    } else if (running_->tracked) {
-      FindHidden(*running_);
+    const size_t count = running_->operations.size();
+    report_.executed += count;
+    if (vectors_ != nullptr && region_.counts()) {
+      vectors_->Add(running_->vector_number, running_->words.size(), count);
+    }
+    if (!region_.Pass(count)) {
+      if (!running_->plain || !ExpandWhole(*running_, next_pc)) {
+        status = Expand(*running_, next_pc);
+      }
+    } else {
+      if (running_->tracked) FindHidden(*running_);
+      if (has_first_touch_) {
+        for (const Touch& t : touches_) first_touch_.Faults(t.address, 1);
+      }
     }
   }
   touches_.clear();
@@ -180,6 +215,50 @@ void BlockExpander::FindHidden(const Block& block) {
     }
   }
   touches_ = std::move(all);
+}
+
+bool BlockExpander::ExpandWhole(Block& block, uint64_t next_pc) {
+  const size_t count = block.operations.size();
+  if (touches_.size() != block.touching.size() || region_.Room() < count ||
+      trace::kMaxChunkInstructions - filled_ < count) {
+    return false;
+  }
+  for (size_t i = 0; i < touches_.size(); ++i) {
+    if (touches_[i].instruction != block.touching[i]) return false;
+  }
+  trace::InstructionBlock& out = chunk_.block;
+  uint64_t* const addresses = out.address.data() + filled_;
+  std::fill_n(addresses, count, 0);
+  uint64_t last_load = exclusive_address_;
+  for (const PlainAccess& access : block.accesses) {
+    const uint64_t address = touches_[access.touch].address + access.offset;
+    if (has_first_touch_ && !first_touch_.Touched(address, access.bytes)) {
+      return false;
+    }
+    addresses[access.operation] = address;
+    if (block.operations[access.operation].instruction.op_class ==
+        trace::kLoadOpClass) {
+      last_load = address;
+    }
+  }
+  exclusive_address_ = last_load;
+  if (block.epoch != epoch_) {
+    for (size_t i = 0; i < count; ++i) {
+      Operation& operation = block.operations[i];
+      if (operation.epoch != epoch_) Intern(operation);
+      block.indices[i] = operation.index;
+    }
+    block.epoch = epoch_;
+  }
+  std::copy(block.indices.begin(), block.indices.end(),
+            out.static_index.begin() + filled_);
+  std::fill_n(out.taken.begin() + filled_, count, 0);
+  out.taken[filled_ + count - 1] = block.ends_in_branch && next_pc != 0 &&
+                                   next_pc != block.pc + 4 * block.words.size();
+  filled_ += count;
+  report_.recorded += count;
+  region_.Record(count);
+  return true;
 }
 
 absl::Status BlockExpander::Expand(Block& block, uint64_t next_pc) {
@@ -238,12 +317,15 @@ absl::Status BlockExpander::PushAccess(Operation& operation, uint64_t address) {
     int faults =
         first_touch_.Faults(address, operation.instruction.access_size);
     for (; faults > 0; --faults) {
+      bool begins;
+      if (!region_.NextFault(&begins)) continue;
       Operation faulting = operation;
       faulting.instruction.flags &= ~trace::kHasAddress;
       faulting.instruction.flags |= trace::kFault;
       faulting.instruction.access_size = 0;
       faulting.epoch = 0;
-      if (absl::Status status = Push(faulting, 0, false); !status.ok()) {
+      if (absl::Status status = Record(faulting, 0, false, begins);
+          !status.ok()) {
         return status;
       }
     }
@@ -255,19 +337,21 @@ absl::Status BlockExpander::Push(Operation& operation, uint64_t address,
                                  bool taken) {
   bool begins;
   if (!region_.Next(&begins)) return absl::OkStatus();
-  trace::InstructionBlock& block = chunk_.block;
-  if (block.size() == trace::kMaxChunkInstructions) {
+  return Record(operation, address, taken, begins);
+}
+
+absl::Status BlockExpander::Record(Operation& operation, uint64_t address,
+                                   bool taken, bool begins) {
+  if (filled_ == trace::kMaxChunkInstructions) {
     if (absl::Status status = Flush(); !status.ok()) return status;
   }
-  if (begins) {
-    const absl::Status status =
-        marks_(report_.recorded, absl::StrCat("at ", region_.position() - 1));
-    if (!status.ok()) return status;
-  }
+  if (begins) marks_(report_.recorded, region_.slice());
   if (operation.epoch != epoch_) Intern(operation);
-  block.static_index.push_back(operation.index);
-  block.address.push_back(address);
-  block.taken.push_back(taken);
+  trace::InstructionBlock& block = chunk_.block;
+  block.static_index[filled_] = operation.index;
+  block.address[filled_] = address;
+  block.taken[filled_] = taken;
+  ++filled_;
   ++report_.recorded;
   return absl::OkStatus();
 }
@@ -293,14 +377,21 @@ void BlockExpander::Intern(Operation& operation) {
 }
 
 absl::Status BlockExpander::Flush() {
-  if (chunk_.block.size() == 0) return absl::OkStatus();
-  const uint64_t next = chunk_.block.first_instruction + chunk_.block.size();
-  absl::Status status = sink_(std::move(chunk_));
+  trace::InstructionBlock& block = chunk_.block;
+  const uint64_t next = block.first_instruction + filled_;
+  absl::Status status;
+  if (filled_ > 0) {
+    block.static_index.resize(filled_);
+    block.address.resize(filled_);
+    block.taken.resize(filled_);
+    status = sink_(std::move(chunk_));
+  }
   chunk_ = {};
-  chunk_.block.first_instruction = next;
-  chunk_.block.static_index.reserve(trace::kMaxChunkInstructions);
-  chunk_.block.address.reserve(trace::kMaxChunkInstructions);
-  chunk_.block.taken.reserve(trace::kMaxChunkInstructions);
+  block.first_instruction = next;
+  block.static_index.resize(trace::kMaxChunkInstructions);
+  block.address.resize(trace::kMaxChunkInstructions);
+  block.taken.resize(trace::kMaxChunkInstructions);
+  filled_ = 0;
   interned_.clear();
   ++epoch_;
   return status;

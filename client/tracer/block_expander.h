@@ -23,6 +23,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "client/tracer/arm_decoder.h"
+#include "client/tracer/basic_block_vectors.h"
 #include "client/tracer/event_ring.h"
 #include "client/tracer/first_touch.h"
 #include "client/tracer/loaded_files.h"
@@ -48,7 +49,8 @@ struct ExpansionReport {
 class BlockExpander {
  public:
   using Sink = std::function<absl::Status(trace::TraceChunk&&)>;
-  using MarkSink = std::function<absl::Status(uint64_t, std::string)>;
+  // The slice begins with this instruction of the trace.
+  using MarkSink = std::function<void(uint64_t instruction, Slice slice)>;
 
   BlockExpander(RegionOptions region, Sink sink, MarkSink marks);
 
@@ -67,6 +69,13 @@ class BlockExpander {
     mapped_ = std::move(mapped);
   }
   Region& region() { return region_; }
+  // Counts each block that runs there, to the program's end: Run() then does
+  // not stop when all that is wanted has been recorded. Not owned; may be
+  // nullptr.
+  void CountToTheEnd(BlockVectorWriter* vectors) {
+    to_the_end_ = true;
+    vectors_ = vectors;
+  }
 
   // Until the program ends, all that is wanted has been recorded, or the sink
   // fails. The last chunk has then been given away.
@@ -85,13 +94,29 @@ class BlockExpander {
     uint32_t epoch = 0;  // chunk in which `index` holds
     uint32_t index = 0;
   };
+  // An operation that touches memory, in a block where QEMU tells all of them.
+  struct PlainAccess {
+    uint32_t operation;
+    uint32_t touch;  // number of its instruction among those that touch memory
+    int32_t offset;
+    uint32_t bytes;
+  };
   struct Block {
     uint64_t pc = 0;
     std::vector<Operation> operations;
     std::vector<uint32_t> words;
     std::map<uint32_t, MacroOp> hidden;  // by number of the instruction
     bool tracked = false;  // `hidden` is not empty, or predicates change
-    uint32_t unknown = 0;  // instructions that no rule knows
+    // If it holds nothing but what QEMU tells and rules know, it is written
+    // down in one go.
+    bool plain = true;
+    bool ends_in_branch = false;
+    std::vector<PlainAccess> accesses;
+    std::vector<uint32_t> touching;  // instructions that touch memory
+    uint32_t epoch = 0;              // chunk in which `indices` holds
+    std::vector<uint32_t> indices;   // of the operations' statics
+    uint32_t vector_number = 0;      // the same for each block at this pc
+    uint32_t unknown = 0;            // instructions that no rule knows
   };
   struct Touch {
     uint32_t instruction;
@@ -103,15 +128,23 @@ class BlockExpander {
   // Writes the block that ran down, now that it is known what ran next.
   absl::Status Finish(uint64_t next_pc);
   absl::Status Expand(Block& block, uint64_t next_pc);
+  // Expands a plain block if it ran as it stands, is wanted whole and raised
+  // no page fault; else false, and nothing has been done.
+  bool ExpandWhole(Block& block, uint64_t next_pc);
   void FindHidden(const Block& block);
   absl::Status PushAccess(Operation& operation, uint64_t address);
   absl::Status Push(Operation& operation, uint64_t address, bool taken);
+  absl::Status Record(Operation& operation, uint64_t address, bool taken,
+                      bool begins);
   void Intern(Operation& operation);
   absl::Status Flush();
 
   Region region_;
   const Sink sink_;
   const MarkSink marks_;
+  bool to_the_end_ = false;
+  BlockVectorWriter* vectors_ = nullptr;
+  absl::flat_hash_map<uint64_t, uint32_t> vector_numbers_;  // by pc
   ExpansionReport report_;
   std::deque<Block> blocks_;  // number - 1
   Block* running_ = nullptr;
@@ -129,6 +162,7 @@ class BlockExpander {
 
   uint32_t epoch_ = 1;
   trace::TraceChunk chunk_;
+  size_t filled_ = 0;  // instructions in chunk_, whose columns are larger
   absl::flat_hash_map<uint64_t, uint32_t> interned_;
 };
 

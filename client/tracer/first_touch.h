@@ -30,6 +30,19 @@ class FirstTouch {
     }
   }
 
+  // Whether the access raises no fault.
+  bool Touched(uint64_t address, uint32_t bytes) {
+    const uint64_t page = address >> kPageBits;
+    if (((address + bytes - 1) >> kPageBits) != page) {
+      return pages_.contains(page) && pages_.contains(page + 1);
+    }
+    uint64_t& cached = recent_[page % recent_.size()];
+    if (cached == page) return true;
+    if (!pages_.contains(page)) return false;
+    cached = page;
+    return true;
+  }
+
   // How many faults the access raises: one for each page of it that was not
   // touched before.
   int Faults(uint64_t address, uint32_t bytes) {

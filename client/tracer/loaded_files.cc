@@ -76,13 +76,12 @@ absl::StatusOr<uint64_t> LoadedFiles::Symbol(const std::string& name) const {
       name, ": neither the program nor what it loaded has this symbol"));
 }
 
-trace::TraceExtras LoadedFiles::Describe(
-    const std::vector<uint64_t>& code) const {
-  trace::TraceExtras extras;
+void LoadedFiles::Describe(const std::vector<uint64_t>& code,
+                           trace::TraceExtras* extras) const {
   std::map<uint64_t, trace::FunctionSymbol> functions;
   for (const File& file : files_) {
     const trace::LoadedFile& place = file.place;
-    extras.files.push_back(place);
+    extras->files.push_back(place);
     for (trace::FunctionSymbol& function : file.elf.Functions()) {
       function.address += place.bias;
       if (function.address < place.begin || function.address >= place.end) {
@@ -98,13 +97,13 @@ trace::TraceExtras LoadedFiles::Describe(
       known.bytes = bytes;
     }
   }
-  std::sort(extras.files.begin(), extras.files.end(),
+  std::sort(extras->files.begin(), extras->files.end(),
             [](const auto& a, const auto& b) { return a.begin < b.begin; });
   for (auto f = functions.begin(); f != functions.end(); ++f) {
     trace::FunctionSymbol& function = f->second;
     const auto next = std::next(f);
     if (function.bytes == 0) {  // written in assembly, without a size
-      const trace::LoadedFile* file = extras.FileAt(function.address);
+      const trace::LoadedFile* file = extras->FileAt(function.address);
       uint64_t end = file != nullptr ? file->end : function.address + 4;
       if (next != functions.end()) end = std::min(end, next->first);
       function.bytes = end - function.address;
@@ -112,10 +111,9 @@ trace::TraceExtras LoadedFiles::Describe(
     const auto at =
         std::lower_bound(code.begin(), code.end(), function.address);
     if (at != code.end() && *at - function.address < function.bytes) {
-      extras.functions.push_back(std::move(function));
+      extras->functions.push_back(std::move(function));
     }
   }
-  return extras;
 }
 
 }  // namespace perfvec::tracer

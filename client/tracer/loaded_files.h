@@ -5,7 +5,7 @@
 //   files.AddAtStart(pid, {"/bin/sort", "/lib/ld-linux-aarch64.so.1"});
 //   files.AddMapped({0x7f00000000, 0x20000, 0, "/lib/libc.so.6"});
 //   absl::StatusOr<uint64_t> pc = files.Symbol("qsort");
-//   trace::TraceExtras extras = files.Describe(block_addresses);
+//   files.Describe(block_addresses, &extras);
 //
 // One thread. Holds the files' bytes; what cannot be read is left out.
 #ifndef PERFVEC_CLIENT_TRACER_LOADED_FILES_H_
@@ -40,9 +40,10 @@ class LoadedFiles {
   // Where a function lies, in the file loaded first that has it; NotFound.
   absl::StatusOr<uint64_t> Symbol(const std::string& name) const;
 
-  // The files, and the functions that hold one of the addresses in `code`,
-  // which is in order.
-  trace::TraceExtras Describe(const std::vector<uint64_t>& code) const;
+  // Sets the files, and the functions that hold one of the addresses in
+  // `code`, which is in order.
+  void Describe(const std::vector<uint64_t>& code,
+                trace::TraceExtras* extras) const;
 
  private:
   struct File {

@@ -178,8 +178,22 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
   if (!status.ok()) return status;
 
   options.header.version = 2;
-  auto sink = trace::CreateFileSink(options.output_path);
+  std::string nothing;
+  absl::StatusOr<std::unique_ptr<trace::ByteSink>> sink =
+      std::make_unique<trace::StringSink>(&nothing);
+  if (options.output_path.empty()) {
+    region.instructions = 0;
+  } else {
+    sink = trace::CreateFileSink(options.output_path);
+  }
   if (!sink.ok()) return sink.status();
+  std::unique_ptr<BlockVectorWriter> vectors;
+  if (!options.vectors_path.empty()) {
+    auto created = BlockVectorWriter::Create(options.vectors_path,
+                                             options.vector_interval);
+    if (!created.ok()) return created.status();
+    vectors = *std::move(created);
+  }
   auto writer = trace::TraceWriter::Create(*std::move(sink), options.header,
                                            options.compression_level);
   if (!writer.ok()) return writer.status();
@@ -215,6 +229,7 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
 
   ChunkWriter queue(writer->get());
   std::vector<trace::IntervalMark> marks;
+  trace::TraceExtras extras;
   uint64_t recorded = 0;
   BlockExpander expander(
       region,
@@ -223,12 +238,14 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
         if (options.progress) options.progress(recorded);
         return queue.Append(std::move(chunk));
       },
-      [&](uint64_t instruction, std::string label) {
-        if (marks.size() < trace::kMaxMarks) {
-          marks.push_back({instruction, std::move(label)});
-        }
-        return absl::OkStatus();
+      [&](uint64_t instruction, Slice slice) {
+        if (marks.size() == trace::kMaxMarks) return;
+        marks.push_back({instruction, std::move(slice.label)});
+        if (!region.slices.empty()) extras.weights.push_back(slice.weight);
       });
+  if (vectors != nullptr || !region.slices.empty()) {
+    expander.CountToTheEnd(vectors.get());
+  }
   if (options.page_faults) {
     expander.set_first_touch([&](uint64_t sp) {
       return PagesAtStart((*child)->pid(), *program, sp);
@@ -279,7 +296,17 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
     status = (*writer)->Mark(mark.instruction, std::move(mark.label));
     if (!status.ok()) return status;
   }
-  status = (*writer)->SetExtras(files.Describe(expander.BlockAddresses()));
+  if (vectors != nullptr) {
+    status = vectors->Finish();
+    if (!status.ok()) return status;
+    report.intervals = vectors->intervals();
+  }
+  files.Describe(expander.BlockAddresses(), &extras);
+  if (!region.slices.empty()) {
+    extras.whole_instructions = expander.region().position();
+    report.missed_slices = region.slices.size() - marks.size();
+  }
+  status = (*writer)->SetExtras(std::move(extras));
   if (!status.ok()) return status;
   auto index = (*writer)->Finish();
   if (!index.ok()) return index.status();

@@ -28,7 +28,7 @@ namespace perfvec::tracer {
 
 struct RunOptions {
   std::vector<std::string> command;
-  std::string output_path;
+  std::string output_path;  // empty: only vectors_path is written
   std::string plugin_path;
   std::string qemu = "qemu-aarch64";
   // A processor of QEMU (`qemu-aarch64 -cpu help`), as which the program runs
@@ -39,6 +39,10 @@ struct RunOptions {
   // region.to_pc; empty: none.
   std::string from_symbol, to_symbol;
   RegionOptions region;
+  // Basic-block vectors of intervals of so many micro-operations are written
+  // there (basic_block_vectors.h), of the whole run; empty: none.
+  std::string vectors_path;
+  uint64_t vector_interval = 0;
   // Let the program run on when all that is wanted has been recorded.
   bool let_finish = false;
   // Operations as page faults, where gem5 records them.
@@ -53,6 +57,8 @@ struct RunReport {
   ExpansionReport expansion;
   trace::TraceIndex index;
   uint64_t output_bytes = 0;
+  uint64_t intervals = 0;    // in vectors_path
+  size_t missed_slices = 0;  // of region.slices, behind the program's end
   // As waitpid() gives it.
   int wait_status = 0;
   // Stopped because all that was wanted had been recorded.

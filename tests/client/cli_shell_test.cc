@@ -23,6 +23,7 @@ using ::testing::IsEmpty;
 TEST_F(CliTest, EveryCommandHasHelpWithAnExample) {
   const Arguments kCommands = {
       "import",         "trace check",       "trace info",
+      "trace run",      "trace slices",      "trace compare",
       "trace merge",    "represent",         "upload",
       "program list",   "program get",       "program update",
       "program delete", "program represent", "arch list",

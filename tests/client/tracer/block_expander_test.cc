@@ -67,21 +67,23 @@ class BlockExpanderTest : public ::testing::Test {
           }
           return absl::OkStatus();
         },
-        [this](uint64_t instruction, std::string) {
-          marks_.push_back(instruction);
-          return absl::OkStatus();
-        });
+        [this](uint64_t instruction, Slice) { marks_.push_back(instruction); });
+    if (to_the_end_) expander.CountToTheEnd(vectors_.get());
     if (first_touch_) {
       expander.set_first_touch([](uint64_t) { return FirstTouch(); });
     }
     const absl::Status status = expander.Run(ring_.get());
     report_ = expander.report();
+    position_ = expander.region().position();
     return status;
   }
 
   std::unique_ptr<EventRing> ring_;
   perfvec_ring* writer_ = nullptr;
   bool first_touch_ = false;
+  bool to_the_end_ = false;
+  std::unique_ptr<BlockVectorWriter> vectors_;
+  uint64_t position_ = 0;
   ExpansionReport report_;
   std::vector<uint64_t> pcs_, addresses_, marks_;
   std::vector<uint32_t> flags_;

@@ -10,9 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "client/tracer/compare.h"
 #include "client/tracer/elf_file.h"
+#include "client/tracer/slices.h"
 #include "gtest/gtest.h"
 #include "storage/trace/byte_stream.h"
 #include "storage/trace/check.h"
+#include "storage/trace/indexed_trace.h"
 #include "tests/testing/processes.h"
 
 namespace perfvec::tracer {
@@ -85,6 +87,64 @@ TEST_F(TraceRunTest, RecordsARegionAndStopsTheProgram) {
   auto source = trace::OpenFileSource(options_.output_path);
   ASSERT_TRUE(source.ok());
   EXPECT_TRUE(trace::CheckTrace(*std::move(source), nullptr).ok());
+}
+
+// Intervals by their basic-block vectors, a choice of them, then those alone
+// with their weights.
+TEST_F(TraceRunTest, RecordsChosenSlices) {
+  constexpr uint64_t kInterval = 500;
+  const std::string whole = options_.output_path;
+  options_.vectors_path = absl::StrCat(directory_.path(), "/run.bbv");
+  options_.vector_interval = kInterval;
+  options_.page_faults = false;
+  auto report = RunTraced(options_);
+  ASSERT_TRUE(report.ok()) << report.status();
+  const uint64_t executed = report->expansion.executed;
+  EXPECT_EQ(report->intervals, (executed + kInterval - 1) / kInterval);
+  EXPECT_EQ(report->index.instructions, executed);
+  const auto vectors = ReadBlockVectors(options_.vectors_path);
+  ASSERT_TRUE(vectors.ok()) << vectors.status();
+  const std::string base = absl::StrCat(directory_.path(), "/run");
+  ASSERT_TRUE(WriteSlices(base, ChooseSlices(*vectors, SliceOptions())).ok());
+  const auto slices = ReadSlices(base, kInterval, 100);
+  ASSERT_TRUE(slices.ok()) << slices.status();
+
+  options_.vectors_path.clear();
+  options_.region.slices = *slices;
+  options_.output_path = absl::StrCat(directory_.path(), "/slices.pvt");
+  report = RunTraced(options_);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->missed_slices, 0);
+  EXPECT_TRUE(report->expansion.ended);  // the whole length is known
+  const trace::TraceIndex& index = report->index;
+  EXPECT_EQ(index.extras.whole_instructions, executed);
+  ASSERT_EQ(index.marks.size(), slices->size());
+  ASSERT_EQ(index.extras.weights.size(), slices->size());
+  double weights = 0;
+  uint64_t instructions = 0;
+  for (size_t i = 0; i < slices->size(); ++i) {
+    weights += index.extras.weights[i];
+    EXPECT_EQ(index.marks[i].instruction, instructions);
+    instructions += std::min((*slices)[i].end, executed) - (*slices)[i].begin;
+  }
+  EXPECT_NEAR(weights, 1, 1e-4);
+  EXPECT_EQ(index.instructions, instructions);
+
+  // They are what stands there in the whole trace.
+  auto all = trace::IndexedTrace::Open(whole);
+  auto part = trace::IndexedTrace::Open(options_.output_path);
+  ASSERT_TRUE(all.ok() && part.ok());
+  trace::TraceChunk a, b;
+  ASSERT_TRUE((*all)->ReadChunk(0, &a).ok());
+  ASSERT_TRUE((*part)->ReadChunk(0, &b).ok());
+  uint64_t at = 0;
+  for (const Slice& slice : *slices) {
+    for (uint64_t i = slice.begin; i < std::min(slice.end, executed); ++i) {
+      ASSERT_EQ(a.block.statics[a.block.static_index[i]].pc,
+                b.block.statics[b.block.static_index[at]].pc);
+      ++at;
+    }
+  }
 }
 
 TEST_F(TraceRunTest, RefusesWhatItCannotTrace) {
