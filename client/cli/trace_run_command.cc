@@ -167,6 +167,14 @@ absl::Status Run(Context& context, TraceRunOptions options) {
                       : FormatBytes(report->output_bytes) + ", ")
               << FormatCount(rate) << " instructions/s\n";
   }
+  if (!report->no_room.ok()) {
+    return absl::Status(
+        absl::StatusCode::kResourceExhausted,
+        absl::StrCat(report->no_room.message(),
+                     "; the program was stopped, and the trace holds its "
+                     "first ",
+                     report->index.instructions, " recorded instructions"));
+  }
   const int status = report->wait_status;
   if (WIFSIGNALED(status) && !report->stopped) {
     std::cerr << "note: the program was ended by signal " << WTERMSIG(status)

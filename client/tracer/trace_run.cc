@@ -99,6 +99,7 @@ class Child {
     if (child->pid_ == 0) {
       signal(SIGINT, SIG_DFL);
       signal(SIGQUIT, SIG_DFL);
+      signal(SIGXFSZ, SIG_DFL);
       execvp(argv[0], argv.data());
       _exit(kExecFailed);
     }
@@ -136,16 +137,49 @@ class Child {
   std::optional<int> status_;
 };
 
+// A full disk or quota, or the limit of a file's size (ulimit -f).
+bool IsNoRoom(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsOutOfRange(status);
+}
+
+// What `QEMU --version` says of itself in its first line; empty: nothing.
+std::string QemuVersion(const std::string& qemu) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return "";
+  const pid_t pid = fork();
+  if (pid == 0) {
+    dup2(ends[1], STDOUT_FILENO);
+    execlp(qemu.c_str(), qemu.c_str(), "--version", nullptr);
+    _exit(kExecFailed);
+  }
+  close(ends[1]);
+  std::string said;
+  char buffer[256];
+  ssize_t n;
+  while (pid > 0 && said.size() < 4096 &&
+         (n = read(ends[0], buffer, sizeof(buffer))) > 0) {
+    said.append(buffer, n);
+  }
+  close(ends[0]);
+  if (pid > 0) waitpid(pid, nullptr, 0);
+  const size_t at = said.find("version ");
+  return at == std::string::npos
+             ? ""
+             : said.substr(at + 8, said.find_first_of(" (\n", at + 8) - at - 8);
+}
+
 absl::Status NothingRan(const RunOptions& options, int wait_status) {
   if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == kExecFailed) {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot run ", options.qemu));
   }
+  const std::string version = QemuVersion(options.qemu);
   return absl::FailedPreconditionError(absl::StrCat(
       options.qemu,
-      " ended before the program's first instruction; it must be "
-      "QEMU 6 to 8 with plugins (Debian's qemu-user, not qemu-user-static); "
-      "what it said stands above"));
+      version.empty() ? "" : absl::StrCat(" is of version ", version, " and"),
+      " ended before the program's first instruction; expected QEMU 6 to 8 "
+      "with plugins (Debian's qemu-user, not qemu-user-static); what it said "
+      "stands above"));
 }
 
 }  // namespace
@@ -218,9 +252,11 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
   // Ctrl-C is the program's: the trace ends when the program does.
   const auto old_interrupt = signal(SIGINT, SIG_IGN);
   const auto old_quit = signal(SIGQUIT, SIG_IGN);
+  const auto old_size = signal(SIGXFSZ, SIG_IGN);  // an error of write()
   const auto restore = absl::MakeCleanup([&] {
     signal(SIGINT, old_interrupt);
     signal(SIGQUIT, old_quit);
+    signal(SIGXFSZ, old_size);
   });
   const auto begin = std::chrono::steady_clock::now();
   auto child = Child::Start(arguments);
@@ -275,10 +311,14 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
   });
   status = expander.Run(ring->get());
   const absl::Status written = queue.Join();
-  if (status.ok()) status = written;
+  if (!written.ok()) status = written;  // what made Run() fail
+  RunReport report;
+  if (IsNoRoom(status)) {
+    std::swap(report.no_room, status);
+    (*child)->Kill();
+  }
   if (!status.ok()) return status;
 
-  RunReport report;
   report.expansion = expander.report();
   report.stopped = !report.expansion.ended && (*child)->Alive();
   if (report.stopped && !options.let_finish) (*child)->Kill();
@@ -308,7 +348,13 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
   }
   status = (*writer)->SetExtras(std::move(extras));
   if (!status.ok()) return status;
-  auto index = (*writer)->Finish();
+  auto index = report.no_room.ok()
+                   ? (*writer)->Finish()
+                   : absl::StatusOr<trace::TraceIndex>(report.no_room);
+  if (IsNoRoom(index.status())) {
+    report.no_room = index.status();
+    index = (*writer)->FinishShortened();
+  }
   if (!index.ok()) return index.status();
   report.index = *std::move(index);
   report.output_bytes = (*writer)->written_bytes();

@@ -61,6 +61,9 @@ struct RunReport {
   size_t missed_slices = 0;  // of region.slices, behind the program's end
   // As waitpid() gives it.
   int wait_status = 0;
+  // Not OK: there was no room for all, and the trace holds what there was
+  // room for. The program was then stopped.
+  absl::Status no_room;
   // Stopped because all that was wanted had been recorded.
   bool stopped = false;
   uint32_t more_threads = 0;

@@ -71,6 +71,13 @@ class FileSink : public ByteSink {
     }
     return absl::OkStatus();
   }
+  absl::Status Truncate(uint64_t bytes) override {
+    if (path_.empty()) return ByteSink::Truncate(bytes);
+    if (::ftruncate(fd_, bytes) != 0 || ::lseek(fd_, bytes, SEEK_SET) < 0) {
+      return ErrnoStatus("cannot shorten", Partial());
+    }
+    return absl::OkStatus();
+  }
   absl::Status Close() override {
     if (path_.empty()) return absl::OkStatus();
     const int fd = fd_;
@@ -161,6 +168,10 @@ class DecompressingSource : public ByteSource {
 };
 
 }  // namespace
+
+absl::Status ByteSink::Truncate(uint64_t) {
+  return absl::FailedPreconditionError("what was written cannot be taken back");
+}
 
 absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(
     const std::string& path) {

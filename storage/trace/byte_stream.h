@@ -42,6 +42,10 @@ class ByteSink {
  public:
   virtual ~ByteSink() = default;
   virtual absl::Status Write(absl::string_view bytes) = 0;
+  // Takes back what was written behind the first `bytes` bytes, so that
+  // writing can go on there, also after Write() failed. FailedPrecondition
+  // where that cannot be.
+  virtual absl::Status Truncate(uint64_t bytes);
   // Everything written is where it should be. Without it the output is void.
   virtual absl::Status Close() = 0;
 };
@@ -81,6 +85,10 @@ class StringSink : public ByteSink {
   explicit StringSink(std::string* out) : out_(out) {}
   absl::Status Write(absl::string_view bytes) override {
     out_->append(bytes.data(), bytes.size());
+    return absl::OkStatus();
+  }
+  absl::Status Truncate(uint64_t bytes) override {
+    out_->resize(bytes);
     return absl::OkStatus();
   }
   absl::Status Close() override { return absl::OkStatus(); }

@@ -1,5 +1,6 @@
 #include "storage/trace/writer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,8 +28,9 @@ absl::StatusOr<std::unique_ptr<TraceWriter>> TraceWriter::Create(
 }
 
 absl::Status TraceWriter::Write(const std::string& bytes) {
-  offset_ += bytes.size();
-  return sink_->Write(bytes);
+  absl::Status status = sink_->Write(bytes);
+  if (status.ok()) offset_ += bytes.size();
+  return status;
 }
 
 absl::Status TraceWriter::Append(const TraceChunk& chunk) {
@@ -48,6 +50,8 @@ absl::Status TraceWriter::Append(const TraceChunk& chunk) {
   TraceIndex::Chunk entry;
   entry.offset = offset_;
   entry.instructions = chunk.block.size();
+  status = Write(record_);
+  if (!status.ok()) return status;
   index_.chunks.push_back(entry);
   index_.instructions += chunk.block.size();
   for (size_t i = 0; i < chunk.latency_tenth_ns.size(); ++i) {
@@ -55,7 +59,7 @@ absl::Status TraceWriter::Append(const TraceChunk& chunk) {
       index_.total_time_tenth_ns[i] += latency;
     }
   }
-  return Write(record_);
+  return absl::OkStatus();
 }
 
 absl::Status TraceWriter::Mark(uint64_t instruction, std::string label) {
@@ -101,6 +105,31 @@ absl::StatusOr<TraceIndex> TraceWriter::Finish() {
   if (status.ok()) status = sink_->Close();
   if (!status.ok()) return status;
   return index_;
+}
+
+absl::StatusOr<TraceIndex> TraceWriter::FinishShortened() {
+  if (!index_.total_time_tenth_ns.empty()) {
+    return absl::FailedPreconditionError(
+        "a trace with latencies cannot be shortened");
+  }
+  // More at each attempt: how much room there is nobody can tell.
+  for (size_t drop = 0;; drop = 2 * drop + 1) {
+    drop = std::min(drop, index_.chunks.size());
+    for (size_t i = 0; i < drop; ++i) {
+      offset_ = index_.chunks.back().offset;
+      index_.instructions -= index_.chunks.back().instructions;
+      index_.chunks.pop_back();
+    }
+    while (!index_.marks.empty() &&
+           index_.marks.back().instruction >= index_.instructions) {
+      index_.marks.pop_back();
+      if (!index_.extras.weights.empty()) index_.extras.weights.pop_back();
+    }
+    absl::Status status = sink_->Truncate(offset_);
+    if (!status.ok()) return status;
+    absl::StatusOr<TraceIndex> index = Finish();
+    if (index.ok() || index_.chunks.empty()) return index;
+  }
 }
 
 }  // namespace perfvec::trace

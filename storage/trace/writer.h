@@ -38,7 +38,8 @@ class TraceWriter {
 
   // Adds a chunk of 1 to kMaxChunkInstructions instructions with as many
   // latency columns as the header names. Its block's first_instruction must
-  // be where the chunk before it ended. After an error the file is void.
+  // be where the chunk before it ended. After an error the file is void,
+  // unless FinishShortened() saves it.
   absl::Status Append(const TraceChunk& chunk);
 
   // An interval begins at `instruction`, which is behind the last mark's and
@@ -50,6 +51,11 @@ class TraceWriter {
 
   // Writes the index and closes the sink; to be called once, last.
   absl::StatusOr<TraceIndex> Finish();
+  // The same where there was no room for a chunk or for the index: takes as
+  // many of the last chunks away as are needed for the index to fit, with
+  // their marks. To be called in place of Finish() or after it failed. Of a
+  // trace without latencies.
+  absl::StatusOr<TraceIndex> FinishShortened();
 
   uint64_t instructions() const { return index_.instructions; }
   uint64_t written_bytes() const { return offset_; }

@@ -129,5 +129,68 @@ TEST(WriterTest, RefusesWhatNoReaderWouldTake) {
   EXPECT_FALSE((*writer)->Finish().ok());
 }
 
+// A disk with so much room.
+class SmallSink : public ByteSink {
+ public:
+  SmallSink(size_t room, std::string* out) : room_(room), out_(out) {}
+  absl::Status Write(absl::string_view bytes) override {
+    const size_t fits = std::min(bytes.size(), room_ - out_->size());
+    out_->append(bytes.data(), fits);
+    return fits == bytes.size() ? absl::OkStatus()
+                                : absl::ResourceExhaustedError("full");
+  }
+  absl::Status Truncate(uint64_t bytes) override {
+    out_->resize(bytes);
+    return absl::OkStatus();
+  }
+  absl::Status Close() override { return absl::OkStatus(); }
+
+ private:
+  const size_t room_;
+  std::string* const out_;
+};
+
+TEST(RoundTripTest, WhatThereWasRoomForIsAWholeTrace) {
+  RandomTrace random(11);
+  TraceHeader header = TestHeader(0);
+  header.version = 2;
+  std::vector<TraceChunk> chunks;
+  for (int i = 0; i < 20; ++i) chunks.push_back(random.Chunk(300, 0));
+  const size_t whole = WriteTrace(header, chunks).size();
+  int saved = 0;
+  for (size_t room = 200; room < whole + 200; room += whole / 50) {
+    SCOPED_TRACE(room);
+    std::string bytes;
+    auto writer =
+        TraceWriter::Create(std::make_unique<SmallSink>(room, &bytes), header);
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    absl::Status full;
+    for (const TraceChunk& chunk : chunks) {
+      if (full.ok()) full = (*writer)->Append(chunk);
+    }
+    EXPECT_TRUE((*writer)->Mark(0, "first").ok());
+    EXPECT_TRUE((*writer)->Mark(5999, "last").ok());
+    TraceExtras extras;
+    extras.weights = {0.5, 0.5};
+    EXPECT_TRUE((*writer)->SetExtras(extras).ok());
+    const auto index = (*writer)->FinishShortened();
+    if (!index.ok()) {  // not even an index fits
+      EXPECT_LT(room, 600);
+      continue;
+    }
+    ++saved;
+    EXPECT_LE(bytes.size(), room);
+    EXPECT_EQ(bytes.size(), (*writer)->written_bytes());
+    std::vector<TraceChunk> read;
+    TraceIndex again;
+    const absl::Status status = ReadTrace(bytes, &read, &again);
+    ASSERT_TRUE(status.ok()) << status;
+    for (size_t i = 0; i < read.size(); ++i) ExpectSame(chunks[i], read[i]);
+    EXPECT_EQ(again.extras.weights.size(), again.marks.size());
+    EXPECT_EQ(again.marks.size(), read.empty() ? 0 : read.size() < 20 ? 1 : 2);
+  }
+  EXPECT_GT(saved, 40);
+}
+
 }  // namespace
 }  // namespace perfvec::trace
