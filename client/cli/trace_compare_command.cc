@@ -1,9 +1,12 @@
 // perfvec trace compare: where two traces of one program differ.
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/trace_commands.h"
+#include "client/cli/trace_prediction.h"
 #include "client/cli/units.h"
 #include "client/tracer/arm_decoder.h"
 #include "client/tracer/compare.h"
@@ -20,7 +23,7 @@ std::string FeatureName(int feature) {
 }
 
 struct TraceCompareOptions {
-  std::string a, b, program;
+  std::string a, b, program, model;
   uint64_t instructions = std::numeric_limits<uint64_t>::max();
   double at_least_percent = 100;
 };
@@ -146,6 +149,42 @@ void Print(const CompareReport& report) {
   }
 }
 
+Json ToJson(const PredictedPairs& predicted) {
+  Json json = Json::array();
+  for (const PredictedPair& pair : predicted.pairs) {
+    json.push_back({{"architecture", pair.architecture},
+                    {"time_a_ns", pair.a_ns},
+                    {"time_b_ns", pair.b_ns},
+                    {"difference", pair.difference()}});
+  }
+  return json;
+}
+
+// The largest differences first.
+void Print(PredictedPairs predicted) {
+  auto& pairs = predicted.pairs;
+  std::sort(pairs.begin(), pairs.end(), [](const auto& x, const auto& y) {
+    return std::abs(x.difference()) > std::abs(y.difference());
+  });
+  double sum = 0;
+  for (const PredictedPair& pair : pairs) sum += std::abs(pair.difference());
+  std::cout << "\npredicted from " << predicted.instructions
+            << " instructions: on " << pairs.size()
+            << absl::StrFormat(" architectures %.4f %% apart on average\n",
+                               100 * sum / pairs.size());
+  Table table({{"PREDICTED ON", Table::kElastic},
+               {"A", Table::kRight},
+               {"B", Table::kRight},
+               {"DIFFERENCE", Table::kRight}},
+              OutputWidth());
+  for (size_t i = 0; i < std::min<size_t>(pairs.size(), 5); ++i) {
+    table.Add({pairs[i].architecture, FormatTimeNs(pairs[i].a_ns),
+               FormatTimeNs(pairs[i].b_ns),
+               absl::StrFormat("%+.4f %%", 100 * pairs[i].difference())});
+  }
+  std::cout << table.Render();
+}
+
 absl::Status Compare(Context& context, const TraceCompareOptions& options) {
   tracer::CompareOptions compare;
   compare.instructions = options.instructions;
@@ -168,10 +207,20 @@ absl::Status Compare(Context& context, const TraceCompareOptions& options) {
   }
   auto report = tracer::CompareTraces(options.a, options.b, compare);
   if (!report.ok()) return report.status();
+  PredictedPairs predicted;
+  if (!options.model.empty()) {
+    auto pairs =
+        PredictBoth(options.model, options.a, options.b, options.instructions);
+    if (!pairs.ok()) return pairs.status();
+    predicted = *std::move(pairs);
+  }
   if (context.json) {
-    std::cout << ToJson(*report, options).dump(1) << "\n";
+    Json json = ToJson(*report, options);
+    if (!options.model.empty()) json["predictions"] = ToJson(predicted);
+    std::cout << json.dump(1) << "\n";
   } else {
     Print(*report);
+    if (!options.model.empty()) Print(std::move(predicted));
   }
   const bool alike = !report->lost && 100 * report->identical_share() >=
                                           options.at_least_percent;
@@ -192,7 +241,8 @@ void AddTraceCompareCommand(CLI::App& group, Context& context) {
       "0: alike, 1: they differ",
       {"perfvec trace compare qemu.pvt gem5.pvt",
        "perfvec trace compare qemu.pvt gem5.pvt --program a.out --at-least "
-       "99.9"});
+       "99.9",
+       "perfvec trace compare qemu.pvt gem5.pvt --model models/base"});
   for (auto [name, file, help] :
        {std::tuple{"a", &options->a, "A .pvt trace"},
         std::tuple{"b", &options->b, "Another one of the same program"}}) {
@@ -205,6 +255,12 @@ void AddTraceCompareCommand(CLI::App& group, Context& context) {
                    "The program traced: differences are counted by kind of "
                    "instruction too")
       ->type_name(kFileType);
+  command
+      ->add_option("--model", options->model,
+                   "Directory of a foundation model: compare the times too "
+                   "that it predicts from the two, on each architecture that "
+                   "it knows")
+      ->type_name(kDirectoryType);
   command
       ->add_option("--at-least", options->at_least_percent,
                    "Percent of the instructions that must be identical for "

@@ -4,8 +4,8 @@
 #   tests/bench/run.sh [ROW...] [--json FILE]
 #
 # ROW is the start of a row's name (import, features, represent, train, predict,
-# rank, upload); none: all. Builds what it needs. Figures in docs/performance.md
-# come from here; run it on an otherwise idle machine.
+# rank, upload, trace); none: all. Builds what it needs. Figures in
+# docs/performance.md come from here; run it on an otherwise idle machine.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     -h | --help)
-      sed -n '2,8s/^# \{0,1\}//p' "$0"
+      sed -n '2,9s/^# \{0,1\}//p' "$0"
       exit 0
       ;;
     -*)
@@ -35,7 +35,7 @@ cmake --preset release >&2
 cmake --build --preset release --target benches >&2
 
 [ -z "$json" ] || : >"$json"
-known=(import features represent train predict rank upload)
+known=(import features represent train predict rank upload trace)
 [ ${#rows[@]} -gt 0 ] || rows=("${known[@]}")
 for row in "${rows[@]}"; do
   program=build/release/tests/bench/${row}_bench

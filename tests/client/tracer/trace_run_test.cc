@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "client/tracer/compare.h"
@@ -187,6 +188,20 @@ TEST_F(TraceRunTest, TheCommandPassesExitStatusAndOutputThrough) {
   ASSERT_TRUE(compare.ok()) << compare.status();
   EXPECT_NE(compare->out.find("\"identical_share\""), std::string::npos)
       << compare->err;
+  // With itself: the same times on every architecture that the model knows.
+  auto predicted = testing::RunCommand(
+      {{perfvec, "trace", "compare", output, output, "--json", "--model",
+        PERFVEC_SOURCE_DIR "/deploy/models/default"}},
+      absl::Seconds(60));
+  ASSERT_TRUE(predicted.ok()) << predicted.status();
+  EXPECT_EQ(predicted->exit_code, 0) << predicted->err;
+  const auto json = nlohmann::json::parse(predicted->out, nullptr, false);
+  ASSERT_FALSE(json.is_discarded()) << predicted->out;
+  EXPECT_GT(json["predictions"].size(), 10);
+  for (const auto& pair : json["predictions"]) {
+    EXPECT_GT(pair["time_a_ns"], 0);
+    EXPECT_EQ(pair["difference"], 0);
+  }
   auto refused = testing::RunCommand(
       {{perfvec, "trace", "run", "-o", output, "--", "/nowhere"}},
       absl::Seconds(60));
