@@ -51,13 +51,16 @@ Scaling MakeScaling(const std::vector<Slice>& slices,
       simulated += means[i][j] > 0;
     }
     program /= simulated;
+    // Architectures resemble each other: few of them tell more about a program
+    // than their number says.
+    const double share = std::sqrt(a / simulated);
     for (size_t j = 0; j < a; ++j) {
       const double cell = std::max(means[i][j], kLeastMean * program);
       const double weight =
           mse ? 1.0
               : 1 / (std::pow(program, options.program_power) *
                      std::pow(cell / program, options.cell_power));
-      scaling.weight.push_back(means[i][j] > 0 ? weight : 0);
+      scaling.weight.push_back(means[i][j] > 0 ? share * weight : 0);
       weight_sum += scaling.weight.back() * DrawWeight(slices[i]);
     }
     draw_sum += DrawWeight(slices[i]) * simulated;
