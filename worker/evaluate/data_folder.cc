@@ -84,6 +84,10 @@ absl::StatusOr<DataFolder> ReadDataFolder(const std::string& directory) {
     auto split = ReadSplit(path, entry.name, object);
     if (!split.ok()) return split.status();
     entry.split = *split;
+    json parameters = object;
+    parameters.erase("name");
+    parameters.erase("split");
+    entry.parameters_json = parameters.dump();
     folder.architectures.push_back(std::move(entry));
   }
   path = directory + "/programs.json";

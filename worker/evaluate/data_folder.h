@@ -38,6 +38,7 @@ struct ArchitectureEntry {
   std::string name;
   Split split = Split::kSeen;
   std::string kind;  // "in_order", "out_of_order"; empty: not said
+  std::string parameters_json = "{}";  // all but name and split
 };
 
 struct DataFolder {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "worker/evaluate/evaluation.h"
+#include "worker/evaluate/learn_vectors.h"
 #include "worker/evaluate/pictures.h"
 #include "worker/evaluate/report.h"
 #include "worker/model/files.h"
@@ -20,7 +21,7 @@ constexpr size_t kSampleEvery = 499;
 
 struct Command {
   EvaluationOptions options;
-  std::string json_path, pictures;
+  std::string json_path, pictures, save_learned;
   bool no_rivals = false;
 };
 
@@ -38,6 +39,12 @@ absl::Status Run(const Command& command) {
   std::fputs(TextReport(*evaluation, options).c_str(), stdout);
   if (!command.pictures.empty()) {
     absl::Status status = DrawPictures(*evaluation, command.pictures);
+    if (!status.ok()) return status;
+  }
+  if (!command.save_learned.empty()) {
+    auto model = WithLearned(*evaluation);
+    if (!model.ok()) return model.status();
+    absl::Status status = model->Save(command.save_learned);
     if (!status.ok()) return status;
   }
   if (command.json_path.empty()) return absl::OkStatus();
@@ -75,6 +82,9 @@ void AddEvaluateCommand(CLI::App* app, int* exit_code) {
   sub->add_flag("--open-unseen", o.plan.open_unseen,
                 "Open what has the split \"unseen\"; counted in "
                 "evaluations.json beside the model");
+  sub->add_option("--save-learned", command->save_learned,
+                  "Model directory to write: the model with the architectures "
+                  "learned in this evaluation");
   sub->add_option("--json", command->json_path,
                   "Every single error and all summaries");
   sub->add_option("--plot", command->pictures,

@@ -1,6 +1,7 @@
 #include "worker/evaluate/learn_vectors.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <string>
 
@@ -120,6 +121,29 @@ absl::Status LearnVectors(const std::vector<compute::ProgramEvidence>& evidence,
       chosen->weights.interval, chosen->weights.prior, chosen->weights.rank,
       100 * chosen->error);
   return absl::OkStatus();
+}
+
+absl::StatusOr<compute::FoundationModel> WithLearned(const Evaluation& e) {
+  const size_t width = static_cast<size_t>(e.model->manifest().width);
+  compute::Manifest manifest = e.model->manifest();
+  compute::TensorMap tensors = e.model->tensors();
+  compute::Tensor& table = tensors["architecture_vectors"];
+  for (size_t a = 0; a < e.plan.architectures.size(); ++a) {
+    const PlannedArchitecture& planned = e.plan.architectures[a];
+    const double* vector = &e.vectors[a * width];
+    if (!planned.learned || std::isnan(vector[0])) continue;
+    size_t row = planned.model_index;
+    if (planned.model_index < 0) {
+      row = manifest.architectures.size();
+      manifest.architectures.push_back({planned.name, planned.parameters_json});
+      table.values.resize((row + 1) * width);
+    }
+    std::copy(vector, vector + width, &table.values[row * width]);
+  }
+  table.shape = {static_cast<int64_t>(manifest.architectures.size()),
+                 static_cast<int64_t>(width)};
+  return compute::FoundationModel::Create(std::move(manifest),
+                                          std::move(tensors));
 }
 
 }  // namespace perfvec::train

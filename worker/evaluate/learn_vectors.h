@@ -18,6 +18,10 @@ namespace perfvec::train {
 absl::Status LearnVectors(const std::vector<compute::ProgramEvidence>& evidence,
                           Evaluation& e);
 
+// The evaluated model with the vectors learned, in place of those it had or
+// behind them. Its id is the same.
+absl::StatusOr<compute::FoundationModel> WithLearned(const Evaluation& e);
+
 }  // namespace perfvec::train
 
 #endif  // PERFVEC_WORKER_EVALUATE_LEARN_VECTORS_H_

@@ -119,6 +119,7 @@ absl::Status Planner::AddArchitectures() {
       PlannedArchitecture a;
       a.name = entry.name;
       a.kind = entry.kind;
+      a.parameters_json = entry.parameters_json;
       a.split = entry.split;
       const auto it = known.find(entry.name);
       if (it != known.end()) a.model_index = it->second;

@@ -46,7 +46,7 @@ struct PlanOptions {
 };
 
 struct PlannedArchitecture {
-  std::string name, kind;
+  std::string name, kind, parameters_json;
   Split split = Split::kSeen;
   int model_index = -1;  // of the model's vector; -1: none
   bool learned = false;

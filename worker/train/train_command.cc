@@ -165,14 +165,19 @@ std::vector<Evaluated> Gather(TrainedModel& model,
 json Report(const std::vector<Evaluated>& validation,
             const std::vector<Evaluated>& known,
             const std::vector<double>& table,
-            const std::vector<double>& initial, int h, int a) {
+            const std::vector<double>& initial,
+            const std::vector<std::string>& architectures, int h) {
+  const int a = architectures.size();
   json report = {{"instructions_left_out", kStartUpInstructions},
                  {"programs", json::array()}};
   std::vector<double> means, every, training;
   for (const Evaluated& p : validation) {
     const std::vector<double> errors = TimeErrors(p.evidence, table, h, a);
+    json each = json::object();
+    for (int j = 0; j < a; ++j) each[architectures[j]] = errors[j];
     report["programs"].push_back(
         {{"program", p.program},
+         {"errors", each},
          {"family", p.family},
          {"mean_error", Mean(errors)},
          {"max_error", *std::max_element(errors.begin(), errors.end())},
@@ -196,7 +201,8 @@ json Report(const std::vector<Evaluated>& validation,
 // What the model was made from; no path and no time, so that the same run gives
 // the same bytes.
 json Provenance(const std::vector<OptionField>& fields, const DataPlan& plan,
-                const TrainedModel& model, const json& report) {
+                const TrainedModel& model, json report) {
+  for (json& p : report["programs"]) p.erase("errors");
   json programs = json::array(), tails = json::object();
   for (const Slice& s : plan.training) programs.push_back(s.program->name);
   for (const Slice& s : plan.tails) {
@@ -288,7 +294,7 @@ absl::Status Run(Command command) {
   auto table = FitArchitectures(all, h, a, *weights, initial);
   if (!table.ok()) return table.status();
   const json report = Report(Gather(*model, plan->validation, SIZE_MAX), known,
-                             *table, initial, h, a);
+                             *table, initial, set.architectures, h);
   std::printf("%s\n", report.dump(2).c_str());
   if (!command.report.empty()) {
     std::ofstream out(command.report);

@@ -249,6 +249,32 @@ TEST_F(EvaluateTest, LearnedVectorsPredictBetterThanNone) {
             0.1);
 }
 
+// Saved, "hidden" is one of the model's own; learned again it has one row
+// still.
+TEST_F(EvaluateTest, SavesLearnedVectorsWithTheModel) {
+  const std::string arguments =
+      Arguments() + " --open-unseen --learn-from train0,train1,train3";
+  auto before = compute::FoundationModel::Load(model());
+  ASSERT_TRUE(before.ok()) << before.status();
+  const size_t known = before->manifest().architectures.size();
+  for (int i = 0; i < 2; ++i) {
+    const Outcome outcome = Command(arguments + " --save-learned " + model());
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    auto after = compute::FoundationModel::Load(model());
+    ASSERT_TRUE(after.ok()) << after.status();
+    EXPECT_EQ(after->id(), before->id());
+    ASSERT_EQ(after->manifest().architectures.size(), known + 1);
+    EXPECT_EQ(after->manifest().architectures.back().name, "hidden");
+    const int width = after->manifest().width;
+    EXPECT_TRUE(std::equal(before->ArchitectureVector(0),
+                           before->ArchitectureVector(0) + known * width,
+                           after->ArchitectureVector(0)));
+    const float* learned = after->ArchitectureVector(known);
+    EXPECT_TRUE(
+        std::any_of(learned, learned + width, [](float v) { return v != 0; }));
+  }
+}
+
 TEST_F(EvaluateTest, SameSeedSameReport) {
   ASSERT_EQ(Command(Arguments()).code, 0);
   const json first = Report();
