@@ -257,6 +257,23 @@ bool AtomicMemory(uint32_t word, MacroOp* op) {
   return true;
 }
 
+// STLUR, LDAPUR and their signed forms, which gem5 21.2 cannot run: as STLR
+// and LDAPR.
+bool OrderedUnscaled(uint32_t word, MacroOp* op) {
+  const uint32_t size = Bits(word, 31, 30), opc = Bits(word, 23, 22);
+  if (opc + size > 4) return false;  // sign-extended to less than its size
+  const Register base = XOrStackPointer(Bits(word, 9, 5));
+  const Register t = X(Bits(word, 4, 0));
+  const uint32_t barriers = kReadBarrier | kWriteBarrier;
+  op->name = opc == 0 ? "stlur" : "ldapur";
+  if (opc == 0) {
+    AddAccess(true, barriers, 1u << size, 0, {base, t}, {}, op);
+  } else {
+    AddAccess(false, barriers, 1u << size, 0, {base}, {t}, op);
+  }
+  return true;
+}
+
 }  // namespace
 
 trace::StaticInstruction* AddOp(int op_class, uint32_t flags,
@@ -303,6 +320,7 @@ bool DecodeArmMemory(uint32_t word, MacroOp* op) {
     return true;
   }
   if ((word & 0x3f000000) == 0x08000000) return Exclusive(word, op);
+  if ((word & 0x3f200c00) == 0x19000000) return OrderedUnscaled(word, op);
   if ((word & 0x3b000000) == 0x18000000) return LoadLiteral(word, op);
   if ((word & 0x3a000000) == 0x28000000) return Pair(word, op);
   if ((word & 0x3f200c00) == 0x38200000) return AtomicMemory(word, op);
