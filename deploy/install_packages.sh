@@ -14,7 +14,7 @@ packages=(
   librocksdb-dev prometheus-cpp-dev libboost-dev
   # The reference BLAS would make LibTorch ten times slower.
   libtorch-dev libgloo-dev libopenblas0-pthread libopenblas-pthread-dev
-  libcli11-dev libspdlog-dev nlohmann-json3-dev
+  libcli11-dev libspdlog-dev nlohmann-json3-dev libmuparser-dev
   libzstd-dev libxxhash-dev libssl-dev libzip-dev
 )
 case "${1:-}" in

@@ -11,6 +11,7 @@
 #include "worker/agent/run_command.h"
 #include "worker/checkpoint/import_command.h"
 #include "worker/evaluate/evaluate_command.h"
+#include "worker/explore/explore_command.h"
 #include "worker/train/train_command.h"
 
 int main(int argc, char** argv) {
@@ -22,6 +23,7 @@ int main(int argc, char** argv) {
   perfvec::worker::AddRunCommand(&app, &exit_code);
   perfvec::train::AddTrainCommand(&app, &exit_code);
   perfvec::train::AddEvaluateCommand(&app, &exit_code);
+  perfvec::explore::AddExploreStudyCommand(&app, &exit_code);
   perfvec::checkpoint::AddImportCheckpointCommand(&app, &exit_code);
   CLI11_PARSE(app, argc, argv);
   return exit_code;
