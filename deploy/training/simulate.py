@@ -13,6 +13,10 @@ An interrupted run goes on where it ended: a finished simulation is not
 repeated. GEM5_DIR holds build/ARM/gem5.fast and configs/. catalog.tsv has a
 line for each program: name, family, language, flags, note. With --sample K each
 program runs on K microarchitectures, drawn at random, and is marked partial.
+
+An entry of architectures.json may give "gem5_options". With --auxiliary only
+those marked so are simulated, and the programs get the name's suffix
+_auxiliary: as they are partial, they go beside the same programs elsewhere.
 """
 
 import argparse
@@ -41,8 +45,11 @@ PREDEFINED = {
 IN_ORDER = {"minor", "hpi", "ex5l"}
 
 
-def gem5_options(architecture):
+def gem5_options(entry):
     """The options that select a microarchitecture, and whether it is in-order."""
+    architecture = entry["name"]
+    if "gem5_options" in entry:
+        return entry["gem5_options"], entry["kind"] == "in_order"
     if architecture in PREDEFINED:
         cpu = PREDEFINED[architecture]
         return ["--cpu=" + cpu], cpu in IN_ORDER
@@ -68,7 +75,7 @@ def simulate(args, program, architecture):
     if out.exists():
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    options, in_order = gem5_options(architecture)
+    options, in_order = gem5_options(args.entries[architecture])
     what = f"{program} on {architecture}"
     with tempfile.TemporaryDirectory(dir=args.out) as folder:
         run([args.gem5 / "build/ARM/gem5.fast", "--outdir=m5out",
@@ -99,6 +106,7 @@ def main():
     parser.add_argument("--perfvec", default="perfvec")
     parser.add_argument("--split", default="seen",
                         help="microarchitectures of this split only")
+    parser.add_argument("--auxiliary", action="store_true")
     parser.add_argument("--sample", type=int, default=0, metavar="K")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--instructions", type=int, default=110000)
@@ -122,7 +130,9 @@ def main():
                  else f"{args.architectures}: no architecture of {args.split}")
 
     rng = random.Random(args.seed)
-    names = [a["name"] for a in architectures]
+    args.entries = {a["name"]: a for a in architectures}
+    names = [a["name"] for a in architectures
+             if a.get("auxiliary", False) == args.auxiliary]
     chosen = {r[0]: rng.sample(names, args.sample) if args.sample else names
               for r in rows}
     failures = []
@@ -141,14 +151,15 @@ def main():
         if name in failures:
             print(f"{name}: left out, a simulation failed", file=sys.stderr)
             continue
-        merged = args.out / "pvt" / (name + ".pvt")
+        called = name + ("_auxiliary" if args.auxiliary else "")
+        merged = args.out / "pvt" / (called + ".pvt")
         if not merged.exists():
             runs = [args.out / "runs" / name / (a + ".pvt")
                     for a in chosen[name]]
             run([args.perfvec, "trace", "merge", "--shortest", *runs, "-o",
                  merged], args.out, name)
-        programs.append({"name": name, "family": family, "split": "seen",
-                         "partial": args.sample > 0,
+        programs.append({"name": called, "family": family, "split": "seen",
+                         "partial": args.sample > 0 or args.auxiliary,
                          "instructions": instruction_count(args, merged),
                          "language": language, "flags": flags, "note": note})
     (args.out / "programs.json").write_text(json.dumps(programs, indent=1))

@@ -86,9 +86,12 @@ std::vector<TrainingArchitecture> Architectures(const Folder& folder,
     if (Text(a, "split") != options.split) continue;
     if (!Wanted(options.only_architectures, Text(a, "name"))) continue;
     json parameters = a;
-    parameters.erase("name");
-    parameters.erase("split");
-    result.push_back({Text(a, "name"), parameters.dump()});
+    const auto auxiliary = a.find("auxiliary");
+    const bool is_auxiliary = auxiliary != a.end() && *auxiliary == true;
+    for (const char* key : {"name", "split", "auxiliary"}) {
+      parameters.erase(key);
+    }
+    result.push_back({Text(a, "name"), parameters.dump(), is_auxiliary});
   }
   return result;
 }
@@ -98,7 +101,8 @@ absl::Status CheckSame(const std::vector<TrainingArchitecture>& expected,
                        const std::string& first, const std::string& other) {
   const auto missing = [](const auto& in, const auto& of) {
     for (const TrainingArchitecture& a : of) {
-      if (std::none_of(in.begin(), in.end(),
+      if (!a.auxiliary &&
+          std::none_of(in.begin(), in.end(),
                        [&](const auto& b) { return a.name == b.name; })) {
         return a.name;
       }
@@ -204,7 +208,38 @@ absl::Status CheckOnly(const std::vector<std::string>& only,
   return absl::OkStatus();
 }
 
+// Those served, the same in every folder, and behind them the auxiliary ones
+// that any folder has.
+absl::StatusOr<std::vector<TrainingArchitecture>> AllArchitectures(
+    const std::vector<Folder>& folders, const DatasetOptions& options) {
+  std::vector<TrainingArchitecture> served, auxiliary;
+  std::set<std::string> names;
+  for (const Folder& folder : folders) {
+    const std::vector<TrainingArchitecture> found =
+        Architectures(folder, options);
+    const bool first = &folder == &folders.front();
+    for (const TrainingArchitecture& a : found) {
+      if (!a.auxiliary && !first) continue;
+      if (!names.insert(a.name).second) continue;
+      (a.auxiliary ? auxiliary : served).push_back(a);
+    }
+    absl::Status status =
+        CheckSame(served, found, folders.front().directory, folder.directory);
+    if (!status.ok()) return status;
+  }
+  absl::Status status =
+      CheckOnly(options.only_architectures, names, "architecture");
+  if (!status.ok()) return status;
+  served.insert(served.end(), auxiliary.begin(), auxiliary.end());
+  return served;
+}
+
 }  // namespace
+
+size_t Dataset::served() const {
+  return std::count_if(architectures.begin(), architectures.end(),
+                       [](const auto& a) { return !a.auxiliary; });
+}
 
 absl::StatusOr<Dataset> LoadDataset(const std::vector<std::string>& directories,
                                     const DatasetOptions& options) {
@@ -214,28 +249,23 @@ absl::StatusOr<Dataset> LoadDataset(const std::vector<std::string>& directories,
   }
   Dataset data;
   data.schema = options.schema;
-  std::vector<std::string> wanted;
-  std::set<std::string> known;
+  std::vector<Folder> folders;
   for (const std::string& directory : directories) {
     auto folder = ReadFolder(directory);
     if (!folder.ok()) return folder.status();
-    std::vector<TrainingArchitecture> architectures =
-        Architectures(*folder, options);
-    if (wanted.empty()) {
-      data.architectures = architectures;
-      std::set<std::string> names;
-      for (const TrainingArchitecture& a : architectures) {
-        wanted.push_back(a.name);
-        names.insert(a.name);
-      }
-      absl::Status status =
-          CheckOnly(options.only_architectures, names, "architecture");
-      if (!status.ok()) return status;
-    }
-    absl::Status status = CheckSame(data.architectures, architectures,
-                                    directories.front(), directory);
-    if (!status.ok()) return status;
-    for (const json& p : folder->programs) {
+    folders.push_back(*std::move(folder));
+  }
+  auto architectures = AllArchitectures(folders, options);
+  if (!architectures.ok()) return architectures.status();
+  data.architectures = *std::move(architectures);
+  std::vector<std::string> wanted;
+  for (const TrainingArchitecture& a : data.architectures) {
+    wanted.push_back(a.name);
+  }
+  std::set<std::string> known;
+  for (const Folder& folder : folders) {
+    const std::string& directory = folder.directory;
+    for (const json& p : folder.programs) {
       TrainingProgram program;
       program.name = Text(p, "name");
       program.family = Text(p, "family");
@@ -247,9 +277,10 @@ absl::StatusOr<Dataset> LoadDataset(const std::vector<std::string>& directories,
                          " is in another folder too"));
       }
       ProgramSource source =
-          FindProgramSource(directory, program.name, folder->all_names, wanted);
+          FindProgramSource(directory, program.name, folder.all_names, wanted);
       const auto partial = p.find("partial");
-      program.partial = source.partial = partial != p.end() && *partial == true;
+      program.partial = partial != p.end() && *partial == true;
+      source.required = program.partial ? 0 : data.served();
       std::string how;
       auto rows = Load(source, program.name, wanted.size(), options, &how);
       if (!rows.ok()) return In(program.name, rows.status());

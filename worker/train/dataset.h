@@ -36,7 +36,8 @@ struct TrainingProgram {
   std::string family;
   size_t instructions = 0;
   std::shared_ptr<const ProgramRows> rows;
-  // Some of the architectures were not simulated: their latencies are all 0.
+  // Some of the architectures served were not simulated: their latencies are
+  // all 0, as are those of an auxiliary one that was not.
   bool partial = false;
 };
 
@@ -49,12 +50,16 @@ struct Slice {
 struct TrainingArchitecture {
   std::string name;
   std::string parameters_json;  // as architectures.json has them
+  // Widens what the network learns; not fitted, not validated, not saved.
+  bool auxiliary = false;
 };
 
 struct Dataset {
-  const compute::FeatureSchema* schema = nullptr;  // of every program's rows
-  std::vector<TrainingArchitecture> architectures;
+  const compute::FeatureSchema* schema = nullptr;   // of every program's rows
+  std::vector<TrainingArchitecture> architectures;  // auxiliary ones last
   std::vector<TrainingProgram> programs;
+
+  size_t served() const;  // architectures that are not auxiliary
 };
 
 struct DatasetOptions {
@@ -73,8 +78,9 @@ struct DatasetOptions {
 };
 
 // The architectures are those of the first folder, in its order; the other
-// folders must list the same. NOT_FOUND or INVALID_ARGUMENT naming the file,
-// what was expected and what was found.
+// folders must list the same. Auxiliary ones ("auxiliary": true) may be listed
+// by any folder, and any program may lack their latencies. NOT_FOUND or
+// INVALID_ARGUMENT naming the file, what was expected and what was found.
 absl::StatusOr<Dataset> LoadDataset(const std::vector<std::string>& directories,
                                     const DatasetOptions& options);
 

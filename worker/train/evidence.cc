@@ -24,7 +24,7 @@ void Products(const std::vector<float>& r, const std::vector<float>& t,
 ProgramEvidence GatherEvidence(TrainedModel& model, const Slice& slice,
                                size_t interval_instructions) {
   const ProgramRows& rows = *slice.program->rows;
-  const size_t a = rows.architectures();
+  const size_t a = model.scales.size();
   const size_t h = model.network->shape().width;
   const size_t inputs = model.encoding.width();
   const size_t begin = slice.begin, end = slice.end;
@@ -40,7 +40,7 @@ ProgramEvidence GatherEvidence(TrainedModel& model, const Slice& slice,
   std::vector<float> gram(h * h), cross(h * a), r, t;
   std::vector<float> features(kSteps * rows.features());
   std::vector<float> piece(kSteps * inputs);
-  std::vector<uint16_t> latency(a);
+  std::vector<uint16_t> latency(rows.architectures());
   for (size_t s = begin; s < end; s += size_t(kLanes) * kSegment) {
     const int lanes =
         std::min<size_t>(kLanes, (end - s + kSegment - 1) / kSegment);

@@ -21,22 +21,38 @@ namespace {
 
 constexpr size_t kNamesShown = 5;
 
-// The position of each wanted name in `names`; with `partial`, of those that
-// are there, at least one.
-absl::StatusOr<std::vector<uint32_t>> Columns(
-    const std::string& path, const std::vector<std::string>& names,
-    const std::vector<std::string>& wanted, bool partial) {
-  std::vector<uint32_t> columns;
+// Where the wanted architectures stand in a file.
+struct Columns {
+  std::vector<uint32_t> positions;  // of those that are there
+  std::vector<bool> has;            // of each wanted one
+
+  // columns[i] is at positions[i]: makes it [wanted], empty where it has none.
+  void Spread(std::vector<std::vector<uint32_t>>* columns) const {
+    std::vector<std::vector<uint32_t>> spread(has.size());
+    size_t next = 0;
+    for (size_t a = 0; a < has.size(); ++a) {
+      if (has[a]) spread[a] = std::move((*columns)[next++]);
+    }
+    *columns = std::move(spread);
+  }
+};
+
+absl::StatusOr<Columns> FindColumns(const std::string& path,
+                                    const std::vector<std::string>& names,
+                                    const std::vector<std::string>& wanted,
+                                    size_t required) {
+  Columns columns;
   std::vector<std::string> missing;
-  for (const std::string& name : wanted) {
-    const auto it = std::find(names.begin(), names.end(), name);
-    if (it == names.end()) {
-      missing.push_back(name);
-    } else {
-      columns.push_back(it - names.begin());
+  for (size_t a = 0; a < wanted.size(); ++a) {
+    const auto it = std::find(names.begin(), names.end(), wanted[a]);
+    columns.has.push_back(it != names.end());
+    if (columns.has.back()) {
+      columns.positions.push_back(it - names.begin());
+    } else if (a < required || required == 0) {
+      missing.push_back(wanted[a]);
     }
   }
-  if (!missing.empty() && (!partial || columns.empty())) {
+  if (!missing.empty() && (required > 0 || columns.positions.empty())) {
     const size_t more =
         missing.size() > kNamesShown ? missing.size() - kNamesShown : 0;
     missing.resize(missing.size() - more);
@@ -50,24 +66,18 @@ absl::StatusOr<std::vector<uint32_t>> Columns(
 
 class PvtReader : public ProgramReader {
  public:
-  // `has`: of each wanted architecture, whether the reader gives it.
-  PvtReader(std::unique_ptr<trace::TraceReader> reader, std::vector<bool> has)
-      : reader_(std::move(reader)), has_(std::move(has)) {}
+  PvtReader(std::unique_ptr<trace::TraceReader> reader, Columns columns)
+      : reader_(std::move(reader)), columns_(std::move(columns)) {}
   absl::StatusOr<bool> Next(trace::TraceChunk* chunk) override {
     absl::StatusOr<bool> more = reader_->Next(chunk);
     if (!more.ok() || !*more) return more;
-    std::vector<std::vector<uint32_t>> columns(has_.size());
-    size_t next = 0;
-    for (size_t a = 0; a < has_.size(); ++a) {
-      if (has_[a]) columns[a] = std::move(chunk->latency_tenth_ns[next++]);
-    }
-    chunk->latency_tenth_ns = std::move(columns);
+    columns_.Spread(&chunk->latency_tenth_ns);
     return true;
   }
 
  private:
   const std::unique_ptr<trace::TraceReader> reader_;
-  const std::vector<bool> has_;
+  const Columns columns_;
 };
 
 class TextReader : public ProgramReader {
@@ -75,7 +85,7 @@ class TextReader : public ProgramReader {
   TextReader(std::unique_ptr<trace::ByteSource> trace,
              std::unique_ptr<trace::ByteSource> stores,
              std::unique_ptr<trace::LatencyMatrix> matrix,
-             std::string matrix_path, std::vector<uint32_t> columns)
+             std::string matrix_path, Columns columns)
       : importer_(std::move(trace), std::move(stores), {}),
         matrix_(std::move(matrix)),
         matrix_path_(std::move(matrix_path)),
@@ -93,10 +103,11 @@ class TextReader : public ProgramReader {
     absl::Status status = matrix_->Read(read_, chunk->block.size(), &all_);
     if (!status.ok()) return status;
     read_ += chunk->block.size();
-    chunk->latency_tenth_ns.resize(columns_.size());
-    for (size_t c = 0; c < columns_.size(); ++c) {
-      chunk->latency_tenth_ns[c].swap(all_[columns_[c]]);
+    chunk->latency_tenth_ns.resize(columns_.positions.size());
+    for (size_t c = 0; c < columns_.positions.size(); ++c) {
+      chunk->latency_tenth_ns[c].swap(all_[columns_.positions[c]]);
     }
+    columns_.Spread(&chunk->latency_tenth_ns);
     return true;
   }
 
@@ -104,7 +115,7 @@ class TextReader : public ProgramReader {
   trace::Gem5Importer importer_;
   const std::unique_ptr<trace::LatencyMatrix> matrix_;
   const std::string matrix_path_;
-  const std::vector<uint32_t> columns_;
+  const Columns columns_;
   std::vector<std::vector<uint32_t>> all_;
   uint64_t read_ = 0;
 };
@@ -137,20 +148,16 @@ absl::StatusOr<std::unique_ptr<ProgramReader>> ProgramSource::Open() const {
     auto header = trace::TraceReader::Open(*std::move(source));
     if (!header.ok()) return header.status();
     const std::vector<std::string> names = (*header)->header().latency_columns;
-    auto columns = Columns(pvt, names, wanted, partial);
+    auto columns = FindColumns(pvt, names, wanted, required);
     if (!columns.ok()) return columns.status();
-    std::vector<bool> has;
-    for (const std::string& name : wanted) {
-      has.push_back(std::find(names.begin(), names.end(), name) != names.end());
-    }
     source = trace::OpenFileSource(pvt);
     if (!source.ok()) return source.status();
     auto reader = trace::TraceReader::Open(*std::move(source),
-                                           {false, *std::move(columns)});
+                                           {false, columns->positions});
     if (!reader.ok()) return reader.status();
-    return std::make_unique<PvtReader>(*std::move(reader), std::move(has));
+    return std::make_unique<PvtReader>(*std::move(reader), *std::move(columns));
   }
-  auto columns = Columns(matrix, matrix_names, wanted, /*partial=*/false);
+  auto columns = FindColumns(matrix, matrix_names, wanted, required);
   if (!columns.ok()) return columns.status();
   auto text = trace::OpenFileSource(trace);
   if (!text.ok()) return text.status();
@@ -172,6 +179,7 @@ ProgramSource FindProgramSource(
     const std::vector<std::string>& wanted) {
   ProgramSource source;
   source.wanted = wanted;
+  source.required = wanted.size();
   const std::string pvt = absl::StrCat(directory, "/pvt/", name, ".pvt");
   const std::string folder = absl::StrCat(directory, "/gem5/", name);
   if (::access(pvt.c_str(), F_OK) == 0) {

@@ -30,7 +30,7 @@ class ProgramReader {
  public:
   virtual ~ProgramReader() = default;
   // chunk->latency_tenth_ns: [wanted architecture][instruction]; an
-  // architecture that a partial source lacks has no instructions.
+  // architecture that the source lacks has no instructions.
   virtual absl::StatusOr<bool> Next(trace::TraceChunk* chunk) = 0;
 };
 
@@ -39,8 +39,9 @@ struct ProgramSource {
   std::string trace, stores, matrix;
   std::vector<std::string> matrix_names;  // of the matrix's rows
   std::vector<std::string> wanted;
-  // A .pvt may lack some of the wanted architectures.
-  bool partial = false;
+  // How many of the wanted architectures, from the first, must be there; of
+  // all of them one at least.
+  size_t required = 0;
 
   // Of the schema, the wanted architectures and the files' sizes and times of
   // modification: equal keys mean equal rows. NOT_FOUND names a missing file.
@@ -49,9 +50,9 @@ struct ProgramSource {
   absl::StatusOr<std::unique_ptr<ProgramReader>> Open() const;
 };
 
-// DIR/pvt/NAME.pvt if it is there, else what lies in DIR/gem5/NAME/.
-// `folder_architectures`: names in the order of architectures.json, which is
-// the matrix's.
+// Requires all of `wanted`. DIR/pvt/NAME.pvt if it is there, else what lies in
+// DIR/gem5/NAME/. `folder_architectures`: names in the order of
+// architectures.json, which is the matrix's.
 ProgramSource FindProgramSource(
     const std::string& directory, const std::string& name,
     const std::vector<std::string>& folder_architectures,

@@ -34,7 +34,11 @@ Scaling MakeScaling(const std::vector<Slice>& slices,
       means.back()[j] /= s.end - s.begin;
     }
   }
-  for (size_t j = 0; j < a; ++j) scaling.architecture[j] /= instructions[j];
+  for (size_t j = 0; j < a; ++j) {
+    // What no program was simulated on is not trained.
+    scaling.architecture[j] =
+        instructions[j] > 0 ? scaling.architecture[j] / instructions[j] : 1;
+  }
   const bool mse = options.loss == "mse";
   if (mse) {
     const double mean = std::accumulate(scaling.architecture.begin(),

@@ -94,7 +94,7 @@ std::vector<OptionField> Fields(Command* c) {
 compute::TensorMap Tensors(const Network& net, const std::vector<double>& table,
                            const std::vector<double>& scales) {
   const std::vector<float>& p = net.parameters();
-  const int64_t h = net.shape().width, a = net.shape().architectures;
+  const int64_t h = net.shape().width, a = scales.size();
   compute::TensorMap tensors;
   for (const NamedTensor& t : net.tensors()) {
     int64_t size = 1;
@@ -261,6 +261,7 @@ absl::Status Run(Command command) {
   for (const TrainingArchitecture& t : data->architectures) {
     set.architectures.push_back(t.name);
   }
+  set.auxiliary = data->architectures.size() - data->served();
   set.training = plan->training;
   set.validation = plan->validation;
   set.encoding = command.inputs == "raw"
@@ -281,10 +282,13 @@ absl::Status Run(Command command) {
   if (!model.ok()) return model.status();
   if (!first) return absl::OkStatus();  // all have the same; one goes on
 
-  const int h = command.options.width, a = set.architectures.size();
-  const std::vector<float>& parameters = model->network->parameters();
-  const std::vector<double> initial(
-      parameters.begin() + model->network->table_offset(), parameters.end());
+  // Auxiliary architectures have done their part.
+  const int h = command.options.width, a = data->served();
+  set.architectures.resize(a);
+  model->scales.resize(a);
+  const auto table_begin =
+      model->network->parameters().begin() + model->network->table_offset();
+  const std::vector<double> initial(table_begin, table_begin + h * a);
   const std::vector<Evaluated> known =
       Gather(*model, complete, command.fit_instructions);
   auto weights = ChooseWeights(known, h, a, initial);
@@ -312,8 +316,9 @@ absl::Status Run(Command command) {
   manifest.inputs = model->encoding;
   manifest.layers = command.options.layers;
   manifest.width = h;
-  for (const TrainingArchitecture& t : data->architectures) {
-    manifest.architectures.push_back({t.name, t.parameters_json});
+  for (int j = 0; j < a; ++j) {
+    manifest.architectures.push_back(
+        {data->architectures[j].name, data->architectures[j].parameters_json});
   }
   manifest.license = command.license;
   manifest.provenance_json = Provenance(fields, *plan, *model, report).dump();

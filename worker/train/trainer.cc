@@ -123,9 +123,11 @@ class Run {
         std::make_unique<Sampler>(data_.training, data_.encoding, scaling_,
                                   options_, options_.seed + PeerRank(peers_));
     derivative_.resize(sampler_->targets().size());
-    auto validation = Validation::Create(own_validation_, data_.encoding,
-                                         scaling_.architecture, shape,
-                                         options_.validate_segments);
+    auto validation =
+        Validation::Create(own_validation_, data_.encoding,
+                           {scaling_.architecture.begin(),
+                            scaling_.architecture.end() - data_.auxiliary},
+                           shape, options_.validate_segments);
     if (!validation.ok()) return validation.status();
     validation_ = *std::move(validation);
     fingerprint_ = Fingerprint(data_);

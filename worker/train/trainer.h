@@ -33,6 +33,7 @@ namespace perfvec::train {
 
 struct TrainingData {
   std::vector<std::string> architectures;
+  size_t auxiliary = 0;  // the last so many are not validated
   compute::InputEncoding encoding;
   std::vector<Slice> training;
   std::vector<Slice> validation;  // may be empty: the last weights are taken

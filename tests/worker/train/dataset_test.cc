@@ -106,6 +106,41 @@ TEST_F(DatasetTest, PartialProgramsMayLackArchitectures) {
   EXPECT_TRUE(PlanData(*data, plan).ok());
 }
 
+TEST_F(DatasetTest, AuxiliaryArchitecturesNeedNotBeEverywhere) {
+  WriteSmallData(Path("some"), {"c"}, {"small"});
+  const json listed = {{{"name", "small"},
+                        {"split", "seen"},
+                        {"auxiliary", true},
+                        {"kind", "test"}},
+                       {{"name", "fast"}, {"split", "seen"}},
+                       {{"name", "slow"}, {"split", "seen"}}};
+  WriteJson(Path("some") + "/architectures.json", listed);
+  ExpectError(absl::StatusCode::kInvalidArgument, "found none on fast, slow",
+              {"data", "some"});
+  WriteJson(Path("some") + "/programs.json",
+            json::array({{{"name", "c"},
+                          {"family", "c"},
+                          {"split", "seen"},
+                          {"partial", true}}}));
+  auto data = Load({"data", "some"});
+  ASSERT_TRUE(data.ok()) << data.status();
+  ASSERT_EQ(data->architectures.size(), 3);
+  EXPECT_EQ(data->served(), 2);
+  EXPECT_EQ(data->architectures[2].name, "small");
+  EXPECT_EQ(data->architectures[2].parameters_json, "{\"kind\":\"test\"}");
+  EXPECT_FALSE(data->programs[0].partial);
+  uint16_t latency[3];
+  data->programs[0].rows->Latency(0, 1, latency);
+  EXPECT_THAT(latency, ElementsAre(300, 400, 0));
+  data->programs[2].rows->Latency(0, 1, latency);
+  EXPECT_THAT(latency, ElementsAre(0, 0, 300));
+  // What is served must be in every folder.
+  WriteJson(Path("some") + "/architectures.json",
+            json::array({listed[0], listed[1]}));
+  ExpectError(absl::StatusCode::kInvalidArgument, "found no slow",
+              {"data", "some"});
+}
+
 TEST_F(DatasetTest, ReadsTracesAndKeepsThemConverted) {
   auto plain = Load();
   ASSERT_TRUE(plain.ok()) << plain.status();

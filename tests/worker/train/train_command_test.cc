@@ -190,6 +190,28 @@ TEST_F(TwoProcessesTest, MustHaveTheSameOptions) {
   }
 }
 
+TEST_F(TrainCommandTest, AuxiliaryArchitecturesAreTrainedOnAndNotSaved) {
+  const nlohmann::json listed = {
+      {{"name", "fast"}, {"split", "seen"}, {"kind", "test"}},
+      {{"name", "small"}, {"split", "seen"}, {"auxiliary", true}},
+      {{"name", "slow"}, {"split", "seen"}, {"kind", "test"}}};
+  WriteJson(Path("data") + "/architectures.json", listed);
+  WriteSmallData(Path("more"), {"g"}, {"small"}, 16000);
+  WriteJson(Path("more") + "/architectures.json", listed);
+  WriteJson(
+      Path("more") + "/programs.json",
+      {{{"name", "g"}, {"family", "g"}, {"split", "seen"}, {"partial", true}}});
+  const CommandResult result = Run(
+      {"--data", Path("data"), "--data", Path("more"), "--out", Path("model")});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto manifest = nlohmann::json::parse(Read("model/manifest.json"));
+  ASSERT_EQ(manifest["architectures"].size(), 2);
+  EXPECT_EQ(manifest["architectures"][0]["name"], "fast");
+  EXPECT_EQ(manifest["architectures"][1]["name"], "slow");
+  const auto& errors = manifest["provenance"]["validation"];
+  EXPECT_LT(errors["mean_error"].get<double>(), 0.5);
+}
+
 TEST_F(TrainCommandTest, TheManifestSaysWhatWasTrainedOnAndHow) {
   const CommandResult result =
       Run({"--out", Path("model"), "--seed", "5", "--report",
