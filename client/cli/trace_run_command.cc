@@ -41,7 +41,7 @@ std::string FindPlugin() {
 }
 
 // What the trace does not tell, or not surely: on standard error.
-void PrintNotes(const tracer::RunReport& report) {
+void PrintNotes(const tracer::RunReport& report, uint32_t thread) {
   const tracer::ExpansionReport& expansion = report.expansion;
   auto note = [](uint64_t count, absl::string_view what) {
     if (count > 0) std::cerr << "note: " << count << " " << what << "\n";
@@ -62,9 +62,16 @@ void PrintNotes(const tracer::RunReport& report) {
        "its registers told it");
   note(expansion.cut_blocks, "blocks were ended early by a signal or fault");
   note(report.more_threads,
-       "threads were started after the first; the trace holds the first only");
+       absl::StrCat("threads were started after the first; the trace holds "
+                    "thread ",
+                    thread, " only (--thread)"));
   note(report.missed_slices,
        "slices are not in the trace: the program ended before them");
+  if (!expansion.ended && !report.stopped && report.no_room.ok() &&
+      WIFEXITED(report.wait_status)) {
+    std::cerr << "note: the program's end was not seen: it executed another "
+                 "program, which is not in the trace\n";
+  }
   if (report.stopped) {
     std::cerr << "note: the program was stopped when all that was wanted had "
                  "been recorded\n";
@@ -89,7 +96,7 @@ nlohmann::ordered_json ToJson(const tracer::RunReport& report,
       {"unknown_words", unknown},
       {"unknown_addresses", expansion.unknown_addresses},
       {"cut_blocks", expansion.cut_blocks},
-      {"threads_not_traced", report.more_threads},
+      {"other_threads", report.more_threads},
       {"program_ended", expansion.ended},
       {"stopped", report.stopped},
       {"bbv_intervals", report.intervals},
@@ -148,7 +155,7 @@ absl::Status Run(Context& context, TraceRunOptions options) {
   if (context.json) {
     std::cerr << ToJson(*report, run.output_path).dump(1) << "\n";
   } else {
-    PrintNotes(*report);
+    PrintNotes(*report, run.thread);
     if (!run.vectors_path.empty()) {
       std::cerr << run.vectors_path << ": " << report->intervals
                 << " intervals of " << options.interval << " instructions\n";
@@ -259,6 +266,9 @@ void AddTraceRunCommand(CLI::App& group, Context& context) {
       "--cpu", run->processor,
       "The processor that the program sees, one of `qemu-aarch64 -cpu help`. "
       "Default: what gem5 shows, so that the C library chooses alike");
+  command->add_option("--thread", run->thread,
+                      "Record the N-th thread that begins after the first, "
+                      "and not the first, 0");
   command->add_flag("--no-page-faults", options->no_page_faults,
                     "Leave out the operations that gem5 records when memory "
                     "is first touched");

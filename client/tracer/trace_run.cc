@@ -240,6 +240,7 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
   arguments.push_back(like_gem5 ? kProcessorLikeGem5 : options.processor);
   arguments.push_back("-plugin");
   arguments.push_back(absl::StrCat(options.plugin_path, ",fd=", (*ring)->fd(),
+                                   ",thread=", options.thread,
                                    like_gem5 ? ",like_gem5=on" : ""));
   if (!options.sysroot.empty()) {
     arguments.push_back("-L");
@@ -282,7 +283,7 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
   if (vectors != nullptr || !region.slices.empty()) {
     expander.CountToTheEnd(vectors.get());
   }
-  if (options.page_faults) {
+  if (options.page_faults && options.thread == 0) {
     expander.set_first_touch([&](uint64_t sp) {
       return PagesAtStart((*child)->pid(), *program, sp);
     });
@@ -325,6 +326,11 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
   report.wait_status = (*child)->Wait();
   report.more_threads = (*ring)->more_threads();
   report.has_registers = (*ring)->has_registers();
+  if (report.expansion.blocks == 0 && options.thread > 0) {
+    return absl::NotFoundError(absl::StrCat(
+        path->c_str(), ": thread ", options.thread, " never began; there were ",
+        report.more_threads, " threads after the first"));
+  }
   if (report.expansion.blocks == 0) {
     return NothingRan(options, report.wait_status);
   }

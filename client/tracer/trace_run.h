@@ -45,6 +45,9 @@ struct RunOptions {
   uint64_t vector_interval = 0;
   // Let the program run on when all that is wanted has been recorded.
   bool let_finish = false;
+  // Which thread is recorded, in the order in which they begin; 0 is the
+  // first. Of another, no page faults are recorded.
+  uint32_t thread = 0;
   // Operations as page faults, where gem5 records them.
   bool page_faults = true;
   trace::TraceHeader header;

@@ -36,6 +36,12 @@ static uint64_t* ring_words;
 /* How many words may be in the ring before something is to do. */
 static uint32_t limit;
 static uint32_t blocks_sent;
+/* The thread that is told of, by QEMU's number; 0 is the first. */
+static unsigned int chosen;
+static bool chosen_runs;
+/* Before the chosen thread runs, the first one tells of the files that it
+ * maps; this keeps the two apart. */
+static pthread_mutex_t teller = PTHREAD_MUTEX_INITIALIZER;
 static bool off;
 static bool like_gem5;
 static pid_t parent;
@@ -51,7 +57,7 @@ static int (*read_register)(void* cpu, struct byte_array* out, int number);
 static int (*write_register)(void* cpu, uint8_t* value, int number);
 static struct byte_array* (*new_array)(void);
 static struct byte_array* (*set_array_size)(struct byte_array*, unsigned int);
-static void* cpu; /* of the first thread */
+static void* cpu; /* of the chosen thread */
 static struct byte_array* register_bytes;
 
 static long Futex(uint32_t* word, int operation, uint32_t value) {
@@ -97,7 +103,7 @@ static inline void PutEvent(unsigned int kind, uint64_t value) {
   Put((uint64_t)kind << PERFVEC_VALUE_BITS | (value & PERFVEC_VALUE_MASK));
 }
 
-/* A translated block, kept as long as the program runs. Only the first
+/* A translated block, kept as long as the program runs. Only the chosen
  * thread sends anything, whichever thread translated it. */
 struct block {
   uint64_t pc;
@@ -107,17 +113,17 @@ struct block {
 };
 
 /* `current_cpu` is of each thread, and set once that thread runs code. */
+static bool tried_registers;
 static void FindRegisters(void) {
-  static bool tried;
-  if (tried) return;
-  tried = true;
+  if (tried_registers) return;
+  tried_registers = true;
   void** current = dlsym(RTLD_DEFAULT, "current_cpu");
   read_register = dlsym(RTLD_DEFAULT, "aarch64_cpu_gdb_read_register");
   write_register = dlsym(RTLD_DEFAULT, "aarch64_cpu_gdb_write_register");
   new_array = dlsym(RTLD_DEFAULT, "g_byte_array_new");
   set_array_size = dlsym(RTLD_DEFAULT, "g_byte_array_set_size");
   if (current && read_register && new_array && set_array_size) {
-    register_bytes = new_array();
+    if (register_bytes == NULL) register_bytes = new_array();
     cpu = *current;
     ring->has_registers = cpu != NULL;
   }
@@ -186,7 +192,12 @@ static void AwaitReader(void) {
 
 static void FirstRun(struct block* block) {
   const bool first = blocks_sent == 0;
-  if (first && like_gem5) StartLikeGem5();
+  if (first) {
+    if (chosen == 0 && like_gem5) StartLikeGem5();
+    pthread_mutex_lock(&teller);
+    chosen_runs = true;
+    pthread_mutex_unlock(&teller);
+  }
   SendBlock(block);
   if (!first) return;
   /* With the program's first block its stack pointer is told. */
@@ -195,9 +206,21 @@ static void FirstRun(struct block* block) {
   if (cpu != NULL) AwaitReader();
 }
 
+/* Of another thread than the chosen one. */
+static void OtherRuns(unsigned int vcpu) {
+  static bool started;
+  if (vcpu != 0 || started) return;
+  started = true;
+  if (like_gem5) StartLikeGem5();
+  tried_registers = false; /* they are to be the chosen thread's */
+}
+
 static void BlockRuns(unsigned int vcpu, void* data) {
   struct block* block = data;
-  if (vcpu != 0) return;
+  if (vcpu != chosen) {
+    OtherRuns(vcpu);
+    return;
+  }
   if (block->number == 0) {
     FirstRun(block);
     if (block->number == 1) return;
@@ -207,13 +230,13 @@ static void BlockRuns(unsigned int vcpu, void* data) {
 
 static void BlockRunsWithRegisters(unsigned int vcpu, void* data) {
   BlockRuns(vcpu, data);
-  if (vcpu == 0) SendRegisters();
+  if (vcpu == chosen) SendRegisters();
 }
 
 static void MemoryTouched(unsigned int vcpu, qemu_plugin_meminfo_t info,
                           uint64_t address, void* instruction) {
   (void)info;
-  if (vcpu == 0) PutEvent((uintptr_t)instruction, address);
+  if (vcpu == chosen) PutEvent((uintptr_t)instruction, address);
 }
 
 /* Instructions whose addresses QEMU does not tell: DC ZVA, PRFM, all of SVE. */
@@ -252,8 +275,8 @@ static void ThreadBegan(qemu_plugin_id_t id, unsigned int vcpu) {
   if (vcpu != 0) __atomic_fetch_add(&ring->more_threads, 1, __ATOMIC_RELAXED);
 }
 
-/* An mmap() of the first thread on its way, that maps code from a file. */
-static struct {
+/* An mmap() of this thread on its way, that maps code from a file. */
+static __thread struct {
   bool wanted;
   int fd;
   uint64_t length, offset;
@@ -264,26 +287,20 @@ static void SystemCallBegins(qemu_plugin_id_t id, unsigned int vcpu,
                              uint64_t a3, uint64_t a4, uint64_t a5, uint64_t a6,
                              uint64_t a7, uint64_t a8) {
   (void)id, (void)a1, (void)a4, (void)a7, (void)a8;
-  if (vcpu != 0) return;
-  mapping.wanted =
-      number == GUEST_MMAP && (a3 & PROT_EXEC) != 0 && (int)a5 >= 0;
+  mapping.wanted = (vcpu == 0 || vcpu == chosen) && number == GUEST_MMAP &&
+                   (a3 & PROT_EXEC) != 0 && (int)a5 >= 0;
   mapping.fd = (int)a5;
   mapping.length = a2;
   mapping.offset = a6;
 }
 
-static void SystemCallEnded(qemu_plugin_id_t id, unsigned int vcpu,
-                            int64_t number, int64_t result) {
-  (void)id, (void)number;
-  if (vcpu != 0 || !mapping.wanted) return;
-  mapping.wanted = false;
-  if (result < 0 && result > -4096) return;
+static void SendMapping(uint64_t address) {
   /* The guest's files are QEMU's own. */
   char link[32], path[PERFVEC_MAX_PATH] = "";
   snprintf(link, sizeof(link), "/proc/self/fd/%d", mapping.fd);
   const ssize_t bytes = readlink(link, path, sizeof(path) - 8);
   if (bytes <= 0) return;
-  PutEvent(PERFVEC_MAPPED, result);
+  PutEvent(PERFVEC_MAPPED, address);
   Put(mapping.length);
   Put(mapping.offset);
   Put(bytes);
@@ -292,6 +309,17 @@ static void SystemCallEnded(qemu_plugin_id_t id, unsigned int vcpu,
     memcpy(&word, path + i, 8);
     Put(word);
   }
+}
+
+static void SystemCallEnded(qemu_plugin_id_t id, unsigned int vcpu,
+                            int64_t number, int64_t result) {
+  (void)id, (void)number;
+  if (!mapping.wanted) return;
+  mapping.wanted = false;
+  if (result < 0 && result > -4096) return;
+  pthread_mutex_lock(&teller);
+  if (vcpu == chosen || !chosen_runs) SendMapping(result);
+  pthread_mutex_unlock(&teller);
 }
 
 static size_t RingBytes(void) {
@@ -330,6 +358,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id,
   int fd = -1;
   for (int i = 0; i < argc; i++) {
     if (strncmp(argv[i], "fd=", 3) == 0) fd = atoi(argv[i] + 3);
+    if (strncmp(argv[i], "thread=", 7) == 0) chosen = atoi(argv[i] + 7);
     if (strcmp(argv[i], "like_gem5=on") == 0) like_gem5 = true;
   }
   if (fd < 0) return Refuse("needs fd=N; perfvec trace run gives it");

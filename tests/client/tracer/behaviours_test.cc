@@ -70,6 +70,19 @@ TEST_F(BehavioursTest, OnlyTheFirstThreadIsRecorded) {
   EXPECT_THAT(names_, Not(Contains("WorkOfThread")));
 }
 
+TEST_F(BehavioursTest, AnotherThreadCanBeChosen) {
+  options_.thread = 1;
+  const RunReport report = Run({kProgram, "thread"});
+  EXPECT_EQ(report.wait_status, 0);
+  EXPECT_TRUE(report.expansion.ended);
+  EXPECT_GT(report.index.instructions, 4000);
+  EXPECT_THAT(names_, IsSupersetOf({"Work", "WorkOfThread"}));
+  EXPECT_THAT(names_, Not(Contains("WorkOfParent")));
+  options_.thread = 2;
+  options_.command = {kProgram, "thread"};
+  EXPECT_EQ(RunTraced(options_).status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(BehavioursTest, AForkedProcessIsNotFollowed) {
   const RunReport report = Run({kProgram, "fork"});
   EXPECT_TRUE(WIFEXITED(report.wait_status));
