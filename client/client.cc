@@ -217,6 +217,12 @@ absl::StatusOr<api::Job> Client::CancelJob(const std::string& job_id,
   return PERFVEC_CALL(jobs, JobService, CancelJob, request, Repeat::kSafe);
 }
 
+absl::StatusOr<api::LearnArchitectureResponse> Client::LearnArchitecture(
+    const api::LearnArchitectureRequest& request, CallOptions options) {
+  return PERFVEC_CALL(learning, LearningService, LearnArchitecture, request,
+                      Repeat::kSafe);
+}
+
 absl::StatusOr<api::PredictResponse> Client::Predict(
     const api::PredictRequest& request, CallOptions options) {
   return PERFVEC_CALL(predictions, PredictionService, Predict, request,

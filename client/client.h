@@ -30,6 +30,7 @@
 #include "absl/time/time.h"
 #include "perfvec/v1/catalog_service.pb.h"
 #include "perfvec/v1/job_service.pb.h"
+#include "perfvec/v1/learning_service.pb.h"
 #include "perfvec/v1/prediction_service.pb.h"
 #include "perfvec/v1/resources.pb.h"
 #include "perfvec/v1/trace_service.pb.h"
@@ -131,6 +132,11 @@ class Client {
       const api::UpdateArchitectureRequest& request, CallOptions options = {});
   absl::Status DeleteArchitecture(const std::string& architecture,
                                   bool all_versions, CallOptions options = {});
+
+  // A new version of the architecture, its vector learned from the evidence;
+  // the report is in its vector. The same evidence again finds that version.
+  absl::StatusOr<api::LearnArchitectureResponse> LearnArchitecture(
+      const api::LearnArchitectureRequest& request, CallOptions options = {});
 
   // --- Models -------------------------------------------------------------
   // `directory` holds manifest.json and model.safetensors. `header` carries

@@ -11,6 +11,7 @@
 #include "client/client.h"
 #include "perfvec/v1/catalog_service.grpc.pb.h"
 #include "perfvec/v1/job_service.grpc.pb.h"
+#include "perfvec/v1/learning_service.grpc.pb.h"
 #include "perfvec/v1/prediction_service.grpc.pb.h"
 #include "perfvec/v1/trace_service.grpc.pb.h"
 
@@ -22,6 +23,7 @@ struct Client::State {
         traces(api::TraceService::NewStub(channel)),
         programs(api::ProgramService::NewStub(channel)),
         architectures(api::ArchitectureService::NewStub(channel)),
+        learning(api::LearningService::NewStub(channel)),
         models(api::ModelService::NewStub(channel)),
         jobs(api::JobService::NewStub(channel)),
         predictions(api::PredictionService::NewStub(channel)),
@@ -31,6 +33,7 @@ struct Client::State {
   const std::unique_ptr<api::TraceService::Stub> traces;
   const std::unique_ptr<api::ProgramService::Stub> programs;
   const std::unique_ptr<api::ArchitectureService::Stub> architectures;
+  const std::unique_ptr<api::LearningService::Stub> learning;
   const std::unique_ptr<api::ModelService::Stub> models;
   const std::unique_ptr<api::JobService::Stub> jobs;
   const std::unique_ptr<api::PredictionService::Stub> predictions;

@@ -20,7 +20,7 @@ namespace perfvec::server {
 namespace {
 
 constexpr size_t kWeightsChunkBytes = 4 << 20;
-constexpr size_t kMaxManifestBytes = 1 << 20;
+constexpr size_t kMaxManifestBytes = 4 << 20;
 
 struct StoredWeights {
   std::vector<std::string> digests;

@@ -19,9 +19,9 @@ grpc::ServerUnaryReactor* PredictionService::Predict(
     grpc::CallbackServerContext* context, const v1::PredictRequest* request,
     v1::PredictResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(
-      predictor_->Predict(request->program(), request->architecture(),
-                          request->model(), response)));
+  reactor->Finish(ToGrpcStatus(predictor_->Predict(
+      request->program(), request->architecture(), request->model(), response,
+      /*explain=*/true, request->confidence())));
   return reactor;
 }
 
@@ -58,9 +58,10 @@ grpc::ServerUnaryReactor* PredictionService::PredictBatch(
         return absl::CancelledError("the caller has gone");
       }
       v1::PredictBatchResponse::Item* item = response->add_items();
-      const absl::Status status = predictor_->Predict(
-          one.program(), one.architecture(), one.model(),
-          item->mutable_prediction(), failures < kExplainedFailures);
+      const absl::Status status =
+          predictor_->Predict(one.program(), one.architecture(), one.model(),
+                              item->mutable_prediction(),
+                              failures < kExplainedFailures, one.confidence());
       if (status.ok()) continue;
       ++failures;
       item->clear_prediction();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
@@ -13,6 +14,8 @@ namespace {
 
 // A fresh State is made once garbage outweighs what is alive, and this many.
 constexpr int64_t kMinGarbage = 4096;
+
+constexpr int64_t kMaxFactors = kMaxFactorPanels * kPanelRows;
 
 std::string Label(absl::string_view name, int64_t version) {
   return absl::StrCat(name, "@", version);
@@ -45,6 +48,57 @@ ItemInfo::Value ToValue(const v1::AttributeValue& value) {
   return value.text();
 }
 
+// The manifest's calibration as JSON; empty: it has none.
+std::string CalibrationJson(const v1::Model& model) {
+  const auto manifest = nlohmann::json::parse(model.manifest_json(), nullptr,
+                                              /*allow_exceptions=*/false);
+  if (!manifest.is_object()) return "";
+  const auto it = manifest.find("calibration");
+  return it == manifest.end() ? "" : it->dump();
+}
+
+// What a program's own vector says of its predictions.
+VectorSpread SpreadOfProgram(const Model& model, const float* values,
+                             uint64_t instructions) {
+  VectorSpread out;
+  if (model.calibration == nullptr || instructions == 0) return out;
+  const compute::Calibration& c = *model.calibration;
+  const std::vector<double> vector(values, values + model.tables[0].width());
+  const double distance =
+      c.Distance(vector.data(), static_cast<double>(instructions));
+  out.spread = c.Spread(distance);
+  out.strange = !(distance <= c.limit);
+  return out;
+}
+
+VectorSpread SpreadOfArchitecture(const Model& model,
+                                  const v1::ArchitectureVector& vector) {
+  VectorSpread out;
+  out.trained = vector.origin() == "trained";
+  out.strange = vector.learned().out_of_distribution();
+  const auto& factors = vector.uncertainty().factors();
+  const int64_t width = model.tables[0].width();
+  const int64_t rows = factors.size() / width;
+  out.panel_count = (std::min(rows, kMaxFactors) + kPanelRows - 1) / kPanelRows;
+  AlignedFloats panels = NewAlignedFloats(
+      std::max<int64_t>(1, out.panel_count * kPanelRows * width));
+  for (int64_t r = 0; r < std::min(rows, kMaxFactors); ++r) {
+    for (int64_t k = 0; k < width; ++k) {
+      const float f = static_cast<float>(factors[r * width + k]);
+      panels[(r / kPanelRows * width + k) * kPanelRows + r % kPanelRows] =
+          std::isfinite(f) ? f : 0;
+    }
+  }
+  out.panels = std::move(panels);
+  if (model.calibration != nullptr) {
+    const double noise = vector.learned().noise();
+    out.more_variance =
+        std::max(0.0, noise * noise -
+                          model.calibration->noise * model.calibration->noise);
+  }
+  return out;
+}
+
 template <typename Aliases>
 std::vector<std::string> ToVector(const Aliases& aliases) {
   return {aliases.begin(), aliases.end()};
@@ -75,11 +129,26 @@ absl::Status Predictor::AddModel(const v1::Model& model) {
         absl::StrCat("model \"", model.name(), "\" has width ", model.width(),
                      "; expected 1 to 65536"));
   }
+  const std::string json = CalibrationJson(model);
+  Model::Calibration calibration;
+  if (!json.empty()) {
+    auto parsed = compute::ParseCalibration(json, model.width());
+    if (!parsed.ok()) return parsed.status();
+    calibration =
+        std::make_shared<const compute::Calibration>(*std::move(parsed));
+  }
   absl::MutexLock lock(&mutex_);
   auto [it, is_new] = models_.try_emplace(model.model_id());
+  const bool recalibrated = !is_new && it->second.calibration_json != json &&
+                            !model.manifest_json().empty();
+  if (is_new || recalibrated) {
+    it->second.calibration_json = json;
+    it->second.calibration = calibration;
+  }
   if (is_new) {
     it->second.model = &state_->all_models.emplace_back(
-        Label(model.name(), model.version()), model.model_id(), model.width());
+        Label(model.name(), model.version()), model.model_id(), model.width(),
+        calibration);
     it->second.name = model.name();
     it->second.version = model.version();
     books_.models.Add(model.name());
@@ -101,6 +170,7 @@ absl::Status Predictor::AddModel(const v1::Model& model) {
   }
   PointModelRefs();
   Publish();
+  if (recalibrated) Compact();
   return absl::OkStatus();
 }
 
@@ -204,7 +274,11 @@ void Predictor::PointItemRefs(Kind kind, Item* item,
 }
 
 void Predictor::PutVector(Kind kind, Family& family, Item* item, Model* model,
-                          const float* values, uint64_t instructions) {
+                          const float* values, uint64_t instructions,
+                          VectorSpread spread) {
+  if (kind == Kind::kProgram) {
+    spread = SpreadOfProgram(*model, values, instructions);
+  }
   VectorTable& table = model->tables[static_cast<int>(kind)];
   const uint64_t next = state_->epoch.load(std::memory_order_relaxed) + 1;
   auto shown = std::find_if(family.shown.begin(), family.shown.end(),
@@ -222,8 +296,9 @@ void Predictor::PutVector(Kind kind, Family& family, Item* item, Model* model,
   const ItemVector* first = item->vectors.load(std::memory_order_relaxed);
   state_->garbage += item->FindVector(model) != nullptr;
   item->vectors.store(
-      &state_->all_vectors.emplace_back(
-          ItemVector{item, model, row, instructions, table.values(row), first}),
+      &state_->all_vectors.emplace_back(ItemVector{
+          item, model, row, instructions, table.values(row),
+          &state_->all_spreads.emplace_back(std::move(spread)), first}),
       std::memory_order_release);
 }
 
@@ -287,7 +362,12 @@ absl::Status Predictor::AddArchitecture(const v1::Architecture& architecture) {
   }
 
   absl::MutexLock lock(&mutex_);
-  std::vector<std::pair<Model*, std::vector<float>>> vectors;
+  struct Parsed {
+    Model* model;
+    std::vector<float> values;
+    const v1::ArchitectureVector* from;
+  };
+  std::vector<Parsed> vectors;
   for (const v1::ArchitectureVector& vector : architecture.vectors()) {
     auto model = models_.find(vector.model_id());
     if (model == models_.end()) {
@@ -298,20 +378,21 @@ absl::Status Predictor::AddArchitecture(const v1::Architecture& architecture) {
     auto values =
         ToFloats(what, vector.values(), model->second.model->tables[0].width());
     if (!values.ok()) return values.status();
-    vectors.emplace_back(model->second.model, *std::move(values));
+    vectors.push_back({model->second.model, *std::move(values), &vector});
   }
   Item* item = PutItem(Kind::kArchitecture, architecture.name(),
                        architecture.version(), std::move(info));
   Family& family =
       *families_[static_cast<int>(Kind::kArchitecture)][architecture.name()];
-  for (const auto& [model, values] : vectors) {
+  for (const auto& [model, values, from] : vectors) {
     const ItemVector* known = item->FindVector(model);
     bool same = known != nullptr;
     for (int64_t k = 0; same && k < static_cast<int64_t>(values.size()); ++k) {
       same = known->values[k] == values[k];
     }
     if (!same) {
-      PutVector(Kind::kArchitecture, family, item, model, values.data(), 0);
+      PutVector(Kind::kArchitecture, family, item, model, values.data(), 0,
+                SpreadOfArchitecture(*model, *from));
     }
   }
   PointItemRefs(Kind::kArchitecture, item, ToVector(architecture.aliases()));
@@ -367,7 +448,7 @@ void Predictor::RemoveItem(Kind kind, absl::string_view name, int64_t version) {
       const ItemVector* v = older->second->FindVector(s.model);
       if (v == nullptr) continue;
       PutVector(kind, family, older->second, s.model, v->values,
-                v->instructions);
+                v->instructions, *v->spread);
       break;
     }
   }

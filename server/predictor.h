@@ -52,6 +52,11 @@
 
 namespace perfvec::server {
 
+// Of intervals where the request names none.
+inline constexpr double kDefaultConfidence = 0.9;
+// What the programs left out of a training can tell.
+inline constexpr double kMaxConfidence = 0.99;
+
 // A reference is at most "name@alias", 128 characters each.
 inline constexpr size_t kMaxRefLength = 257;
 
@@ -74,9 +79,10 @@ class View {
   absl::StatusOr<const Item*> FindItem(Kind kind, absl::string_view ref) const;
   absl::StatusOr<const ItemVector*> FindVector(Kind kind, absl::string_view ref,
                                                const Model& model) const;
+  // `confidence`: of the interval; 0: kDefaultConfidence.
   absl::Status Predict(absl::string_view program,
                        absl::string_view architecture, absl::string_view model,
-                       v1::PredictResponse* response) const;
+                       double confidence, v1::PredictResponse* response) const;
   const NameBooks& books() const { return *books_; }
 
  private:
@@ -124,6 +130,7 @@ class Predictor {
                     const std::function<void(absl::Status)>& bad);
 
   // --- Writers. Each Add* also updates what is known already. -------------
+  // Another calibration than before in the manifest costs a compaction.
   absl::Status AddModel(const v1::Model& model);
   void RemoveModel(absl::string_view model_id);
 
@@ -145,11 +152,11 @@ class Predictor {
   // millisecond).
   absl::Status Predict(absl::string_view program,
                        absl::string_view architecture, absl::string_view model,
-                       v1::PredictResponse* response,
-                       bool explain = true) const {
+                       v1::PredictResponse* response, bool explain = true,
+                       double confidence = 0) const {
     ReaderGate::Scope scope(gate_);
     return View(current_.load(std::memory_order_seq_cst), &books_, explain)
-        .Predict(program, architecture, model, response);
+        .Predict(program, architecture, model, confidence, response);
   }
   Snapshot snapshot() const;
 
@@ -176,6 +183,8 @@ class Predictor {
   };
   struct KnownModel {
     Model* model = nullptr;
+    std::string calibration_json;
+    Model::Calibration calibration;
     std::string name;
     int64_t version = 0;
     std::vector<std::string> aliases;
@@ -187,7 +196,8 @@ class Predictor {
                      const std::vector<std::string>& aliases)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PutVector(Kind kind, Family& family, Item* item, Model* model,
-                 const float* values, uint64_t instructions)
+                 const float* values, uint64_t instructions,
+                 VectorSpread spread = {})
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RemoveItem(Kind kind, absl::string_view name, int64_t version)
       ABSL_LOCKS_EXCLUDED(mutex_);

@@ -32,7 +32,11 @@ absl::Status Predictor::Load(storage::Registry& registry,
   };
   absl::Status status = ForEachListed(
       [&](const v1::PageRequest& page) { return registry.ListModels(page); },
-      [&](const v1::Model& model) { check(AddModel(model)); });
+      [&](const v1::Model& listed) {
+        // A listing leaves the manifest out, which has the calibration.
+        auto model = registry.GetModel(listed.model_id());
+        check(model.ok() ? AddModel(*model) : model.status());
+      });
   if (!status.ok()) return status;
   status = ForEachListed(
       [&](const v1::PageRequest& page) { return registry.ListPrograms(page); },
@@ -68,7 +72,8 @@ void Predictor::Compact() {
   for (auto& [id, known] : models_) {
     Model*& fresh = models[known.model];
     fresh = &state_->all_models.emplace_back(known.model->label, id,
-                                             known.model->tables[0].width());
+                                             known.model->tables[0].width(),
+                                             known.calibration);
     known.model = fresh;
   }
   model_refs_.clear();
@@ -101,7 +106,7 @@ void Predictor::Compact() {
           const auto model = models.find(v->model);
           if (model == models.end() || to.FindVector(model->second)) continue;
           PutVector(static_cast<Kind>(k), *family, &to, model->second,
-                    v->values, v->instructions);
+                    v->values, v->instructions, *v->spread);
         }
       }
       for (const auto& [alias, version] : family->aliases) {

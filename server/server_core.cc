@@ -21,6 +21,7 @@
 #include "server/call.h"
 #include "server/epoch.h"
 #include "server/job_service.h"
+#include "server/learning_service.h"
 #include "server/model_import.h"
 #include "server/model_service.h"
 #include "server/prediction_service.h"
@@ -57,6 +58,7 @@ struct ServerCore::Parts {
   ServiceContext context;
   std::unique_ptr<ProgramService> programs;
   std::unique_ptr<ArchitectureService> architectures;
+  std::unique_ptr<LearningService> learning;
   std::unique_ptr<ModelService> models;
   std::unique_ptr<TraceService> traces;
   std::unique_ptr<JobService> job_service;
@@ -154,6 +156,7 @@ absl::Status ServerCore::Parts::Serve() {
 
   programs = std::make_unique<ProgramService>(context);
   architectures = std::make_unique<ArchitectureService>(context);
+  learning = std::make_unique<LearningService>(context);
   models = std::make_unique<ModelService>(context);
   traces = std::make_unique<TraceService>(context);
   job_service = std::make_unique<JobService>(context);
@@ -171,6 +174,7 @@ absl::Status ServerCore::Parts::Serve() {
   for (grpc::Service* service :
        {static_cast<grpc::Service*>(programs.get()),
         static_cast<grpc::Service*>(architectures.get()),
+        static_cast<grpc::Service*>(learning.get()),
         static_cast<grpc::Service*>(models.get()),
         static_cast<grpc::Service*>(traces.get()),
         static_cast<grpc::Service*>(job_service.get()),

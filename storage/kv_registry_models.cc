@@ -179,9 +179,13 @@ absl::StatusOr<api::Model> KvRegistry::CreateModel(
               there->name(), "@", there->version(), "'; use that name"));
         }
         if (there) {
+          // What of a manifest may differ under one id (calibration,
+          // provenance, license) is as the latest has it.
           const api::MetadataUpdate update = Models::MetadataOf(draft);
+          const bool same = there->manifest_json() == draft.manifest_json();
+          there->set_manifest_json(draft.manifest_json());
           draft = *std::move(there);
-          if (Models::IsApplied(update, draft)) return absl::OkStatus();
+          if (same && Models::IsApplied(update, draft)) return absl::OkStatus();
           PERFVEC_RETURN_IF_ERROR(
               Models::Update(transaction, update, now, &draft));
           return MoveDefault(transaction, now, draft);

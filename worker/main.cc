@@ -10,7 +10,9 @@
 
 #include "worker/agent/run_command.h"
 #include "worker/checkpoint/import_command.h"
+#include "worker/evaluate/calibrate_command.h"
 #include "worker/evaluate/evaluate_command.h"
+#include "worker/evaluate/learn_study_command.h"
 #include "worker/explore/explore_command.h"
 #include "worker/train/train_command.h"
 
@@ -23,6 +25,8 @@ int main(int argc, char** argv) {
   perfvec::worker::AddRunCommand(&app, &exit_code);
   perfvec::train::AddTrainCommand(&app, &exit_code);
   perfvec::train::AddEvaluateCommand(&app, &exit_code);
+  perfvec::train::AddCalibrateCommand(&app, &exit_code);
+  perfvec::train::AddLearnStudyCommand(&app, &exit_code);
   perfvec::explore::AddExploreStudyCommand(&app, &exit_code);
   perfvec::checkpoint::AddImportCheckpointCommand(&app, &exit_code);
   CLI11_PARSE(app, argc, argv);

@@ -1,4 +1,4 @@
-// perfvec arch list|get|create|update|delete
+// perfvec arch list|get|create|update|delete (learn: learn_command.cc)
 #include <algorithm>
 #include <iterator>
 #include <map>
@@ -248,6 +248,7 @@ void AddArchitectureCommands(CLI::App& app, Context& context) {
   SetAction(create, context,
             [&context, options] { return Create(context, *options); });
 
+  AddLearnCommand(*group, context);
   AddUpdateCommand(group, context, options);
 
   CLI::App* erase = AddCommand(

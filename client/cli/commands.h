@@ -15,6 +15,8 @@ void AddRepresentCommand(CLI::App& app, Context& context);
 void AddUploadCommand(CLI::App& app, Context& context);
 void AddProgramCommands(CLI::App& app, Context& context);
 void AddArchitectureCommands(CLI::App& app, Context& context);
+// Of the group of AddArchitectureCommands.
+void AddLearnCommand(CLI::App& group, Context& context);
 void AddModelCommands(CLI::App& app, Context& context);
 void AddJobCommands(CLI::App& app, Context& context);
 void AddPredictCommand(CLI::App& app, Context& context);

@@ -3,6 +3,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/commands.h"
 #include "client/cli/units.h"
@@ -14,7 +16,26 @@ constexpr int kBatch = 10000;  // requests of one call, the server's limit
 
 struct PredictOptions {
   std::string program, architecture, model, batch;
+  double confidence = 0;
 };
+
+std::string Interval(const api::PredictResponse& answer) {
+  if (!answer.has_low_ns()) return "";
+  return absl::StrFormat("%s to %s (%g %%)", FormatTimeNs(answer.low_ns()),
+                         FormatTimeNs(answer.high_ns()),
+                         100 * answer.confidence());
+}
+
+std::string Doubts(const api::PredictResponse& answer) {
+  std::vector<std::string> doubts;
+  if (answer.program_out_of_distribution()) {
+    doubts.push_back("the program is unlike those the model was trained on");
+  }
+  if (answer.architecture_out_of_distribution()) {
+    doubts.push_back("the architecture is unlike those the model knows");
+  }
+  return absl::StrJoin(doubts, "; ");
+}
 
 absl::Status PredictOne(Context& context, const PredictOptions& options) {
   auto client = context.Connect();
@@ -23,6 +44,7 @@ absl::Status PredictOne(Context& context, const PredictOptions& options) {
   request.set_program(options.program);
   request.set_architecture(options.architecture);
   request.set_model(options.model);
+  request.set_confidence(options.confidence);
   auto answer = (*client)->Predict(request);
   if (!answer.ok()) return answer.status();
   if (context.json) return PrintJson(std::cout, *answer);
@@ -33,6 +55,8 @@ absl::Status PredictOne(Context& context, const PredictOptions& options) {
       {{"program", answer->program()},
        {"architecture", answer->architecture()},
        {"time", FormatTimeNs(answer->time_ns())},
+       {"interval", Interval(*answer)},
+       {"out of distribution", Doubts(*answer)},
        {"instructions", FormatCount(answer->instructions())},
        {"per instruction", FormatTimeNs(per_instruction)},
        {"model", answer->model_id()}});
@@ -58,6 +82,7 @@ absl::Status ReadPairs(std::istream& in, const PredictOptions& options,
     pair->set_program(words[0]);
     pair->set_architecture(words[1]);
     pair->set_model(options.model);
+    pair->set_confidence(options.confidence);
   }
   return absl::OkStatus();
 }
@@ -79,7 +104,9 @@ absl::Status PredictBatch(Context& context, const PredictOptions& options) {
   Table table({{"PROGRAM", Table::kElastic},
                {"ARCHITECTURE", Table::kElastic},
                {"TIME", Table::kRight},
-               {"ERROR"}},
+               {"LOW", Table::kRight},
+               {"HIGH", Table::kRight},
+               {"NOTE"}},
               OutputWidth());
   absl::Status first_failure;
   int line_number = 0;
@@ -105,12 +132,17 @@ absl::Status PredictBatch(Context& context, const PredictOptions& options) {
         absl::Status printed = list.Add(item);
         if (!printed.ok()) return printed;
       } else if (item.code() == 0) {
-        table.Add({item.prediction().program(),
-                   item.prediction().architecture(),
-                   FormatTimeNs(item.prediction().time_ns()), ""});
+        const api::PredictResponse& answered = item.prediction();
+        const bool known = answered.has_low_ns();
+        table.Add({answered.program(), answered.architecture(),
+                   FormatTimeNs(answered.time_ns()),
+                   known ? FormatTimeNs(answered.low_ns()) : "-",
+                   known ? FormatTimeNs(answered.high_ns()) : "-",
+                   Doubts(answered)});
       } else {
         table.Add({request.requests(i).program(),
-                   request.requests(i).architecture(), "-", item.message()});
+                   request.requests(i).architecture(), "-", "-", "-",
+                   item.message()});
       }
     }
     if (!context.json) std::cout << table.Render();
@@ -146,6 +178,11 @@ void AddPredictCommand(CLI::App& app, Context& context) {
       ->add_option("--model", options->model,
                    "Foundation model; else the alias \"default\"")
       ->type_name(kModelType);
+  command
+      ->add_option("--confidence", options->confidence,
+                   "Of the interval: 0.9 if not given, 0.99 at most")
+      ->check(CLI::Range(0.01, 0.99))
+      ->type_name("SHARE");
   command->callback([&context, options] {
     if (options->batch.empty() && options->architecture.empty()) {
       throw CLI::RequiredError("predict needs PROGRAM ARCHITECTURE or --batch");

@@ -16,11 +16,13 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "perfvec/v1/resources.pb.h"
 #include "server/predictor/ref_index.h"
 #include "server/predictor/vector_table.h"
+#include "worker/model/calibration.h"
 
 namespace perfvec::server {
 
@@ -28,13 +30,17 @@ enum class Kind { kProgram = 0, kArchitecture = 1 };
 inline constexpr int kKinds = 2;
 
 struct Model {
-  Model(std::string model_label, std::string id, int64_t width)
+  using Calibration = std::shared_ptr<const compute::Calibration>;
+  Model(std::string model_label, std::string id, int64_t width,
+        Calibration how_far_off)
       : label(std::move(model_label)),
         model_id(std::move(id)),
+        calibration(std::move(how_far_off)),
         tables{{VectorTable(width), VectorTable(width)}} {}
 
   const std::string label;  // "name@version"
   const std::string model_id;
+  const Calibration calibration;  // null: not calibrated
   std::array<VectorTable, kKinds> tables;
   std::atomic<bool> removed{false};
 
@@ -52,6 +58,25 @@ struct ItemInfo {
   std::optional<double> power_watts;
 };
 
+inline constexpr int64_t kMaxFactorPanels = 4;
+
+// How far predictions with a vector may be off, beside it. Never changed once
+// published.
+struct VectorSpread {
+  bool strange = false;  // out of distribution
+  // Of a program: times the calibration's quantile it is half the interval of
+  // log time.
+  double spread = 1;
+  // Of an architecture: of origin "trained"; else the variance of log time
+  // that its own evidence shows beyond the model's, and factors f of the
+  // vector's covariance, in panels [panel_count][width][16]: the variance of
+  // S.M is the sum of (f.S)^2.
+  bool trained = false;
+  double more_variance = 0;
+  int64_t panel_count = 0;
+  std::shared_ptr<const float[]> panels;
+};
+
 // An item's vector under a model. The newest comes first and counts.
 struct ItemVector {
   const Item* item;
@@ -59,6 +84,7 @@ struct ItemVector {
   int64_t row;
   uint64_t instructions;
   const float* values;  // [width]
+  const VectorSpread* spread;
   const ItemVector* next;
 };
 
@@ -99,6 +125,7 @@ struct State : std::enable_shared_from_this<State> {
   std::deque<Item> all_items;
   std::deque<ItemInfo> all_infos;
   std::deque<ItemVector> all_vectors;
+  std::deque<VectorSpread> all_spreads;
   std::deque<JobNote> all_jobs;
   int64_t garbage = 0;  // owned things that nothing leads to any more
   int64_t live() const {

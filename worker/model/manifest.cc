@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "worker/model/calibration.h"
 
 namespace perfvec::compute {
 namespace {
@@ -212,6 +213,9 @@ absl::StatusOr<Manifest> ParseFields(const Json& json) {
   reader.Read("warm_up", &m.warm_up);
   reader.Read("license", &m.license);
   reader.ReadObjectText("provenance", &m.provenance_json);
+  if (json.contains("calibration")) {
+    reader.ReadObjectText("calibration", &m.calibration_json);
+  }
   if (const Json* a = reader.Array("inputs"); a != nullptr) {
     reader.Fail(ReadInputs(*a, &m));
   }
@@ -281,6 +285,9 @@ absl::Status ValidateManifest(const Manifest& m) {
       CheckRange("segment_length", m.segment_length, 1, kMaxSegmentLength));
   s.Update(CheckRange("warm_up", m.warm_up, 0, kMaxWarmUp));
   s.Update(CheckObjectText("provenance", m.provenance_json));
+  if (!m.calibration_json.empty()) {
+    s.Update(ParseCalibration(m.calibration_json, m.width).status());
+  }
   if (!s.ok()) return s;
   s = CheckRange("inputs (their number)",
                  static_cast<int64_t>(m.inputs.width()), 1, kMaxInputs);
@@ -338,6 +345,9 @@ absl::StatusOr<std::string> SerializeManifest(const Manifest& m) {
   for (const TrainedArchitecture& a : m.architectures) {
     json["architectures"].push_back(
         {{"name", a.name}, {"parameters", Json::parse(a.parameters_json)}});
+  }
+  if (!m.calibration_json.empty()) {
+    json["calibration"] = Json::parse(m.calibration_json);
   }
   return absl::StrCat(json.dump(2, ' ', false, Json::error_handler_t::replace),
                       "\n");

@@ -58,6 +58,8 @@ struct Manifest {
   std::vector<TrainedArchitecture> architectures;
   std::string provenance_json = "{}";  // an object, free form
   std::string license;                 // SPDX expression
+  // How far predictions may be off: calibration.h. Empty: not calibrated.
+  std::string calibration_json;
 
   // Of feature_schema; expects a valid manifest.
   const FeatureSchema& schema() const {

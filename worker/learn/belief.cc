@@ -1,0 +1,200 @@
+#include "worker/learn/belief.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "worker/learn/dense.h"
+
+namespace perfvec::compute {
+namespace {
+
+// Of the mean variance of an element: what directions that no known
+// architecture shows still may vary.
+constexpr double kUnseenShare = 0.01;
+// Of the squared mean: known ones that are all alike do not make others so.
+constexpr double kLeastVariance = 1e-6;
+// Standard deviation of the scale, relative: it is left to the evidence.
+constexpr double kScaleSpread = 1;
+
+double Dot(const double* a, const double* b, size_t n) {
+  double sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// matrix [H][H] times each row of x [n][H].
+std::vector<double> Apply(const std::vector<double>& matrix,
+                          const std::vector<double>& x, size_t h) {
+  std::vector<double> out(x.size());
+  for (size_t k = 0; k < x.size() / h; ++k) {
+    for (size_t i = 0; i < h; ++i) {
+      out[k * h + i] = Dot(&matrix[i * h], &x[k * h], h);
+    }
+  }
+  return out;
+}
+
+std::vector<double> Identity(size_t n) {
+  std::vector<double> out(n * n);
+  for (size_t i = 0; i < n; ++i) out[i * n + i] = 1;
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<Belief> BeliefOfKnown(
+    const std::vector<std::vector<double>>& vectors,
+    const std::vector<double>& mean_representation) {
+  const size_t h = mean_representation.size(), n = vectors.size();
+  if (n < 2) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "expected at least two known architectures to learn another from, "
+        "found ",
+        n));
+  }
+  Belief belief;
+  belief.mean.assign(h, 0);
+  std::vector<std::vector<double>> x = vectors;
+  for (std::vector<double>& m : x) {
+    const double scale = m.size() == h
+                             ? Dot(m.data(), mean_representation.data(), h)
+                             : std::nan("");
+    if (!(scale > 0)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("known architectures: expected vectors of ", h,
+                       " elements that predict a positive time, found ",
+                       m.size(), " elements and ", scale));
+    }
+    for (size_t i = 0; i < h; ++i) {
+      m[i] /= scale;
+      belief.mean[i] += m[i] / static_cast<double>(n);
+    }
+  }
+  std::vector<double>& c = belief.covariance;
+  c.assign(h * h, 0);
+  const auto add = [&](const std::vector<double>& u, double weight) {
+    for (size_t i = 0; i < h; ++i) {
+      const double f = weight * u[i];
+      for (size_t j = 0; j < h; ++j) c[i * h + j] += f * u[j];
+    }
+  };
+  for (std::vector<double>& m : x) {
+    for (size_t i = 0; i < h; ++i) m[i] -= belief.mean[i];
+    add(m, 1 / static_cast<double>(n - 1));
+  }
+  double trace = 0;
+  for (size_t i = 0; i < h; ++i) trace += c[i * h + i];
+  const double unseen = std::max(kUnseenShare * trace,
+                                 kLeastVariance * Dot(belief.mean.data(),
+                                                      belief.mean.data(), h)) /
+                        static_cast<double>(h);
+  for (size_t i = 0; i < h; ++i) c[i * h + i] += unseen;
+  add(belief.mean, kScaleSpread * kScaleSpread);
+  return belief;
+}
+
+absl::StatusOr<Belief> AbsorbForm(const Belief& belief,
+                                  const std::vector<double>& gram,
+                                  const std::vector<double>& cross) {
+  const size_t h = belief.width();
+  const absl::Status bad = absl::InternalError(absl::StrCat(
+      "per-instruction evidence of width ", h,
+      ": not positive definite; were its sums changed since they were made?"));
+  std::vector<double> precision = Identity(h);
+  if (!CholeskySolve(belief.covariance, h, precision, h)) return bad;
+  std::vector<double> right = Apply(precision, belief.mean, h);
+  for (size_t i = 0; i < h; ++i) right[i] += cross[i];
+  for (size_t i = 0; i < h * h; ++i) precision[i] += gram[i];
+  Belief after;
+  after.covariance = Identity(h);
+  if (!CholeskySolve(std::move(precision), h, after.covariance, h)) return bad;
+  after.mean = Apply(after.covariance, right, h);
+  return after;
+}
+
+TimesKernel MakeKernel(const Belief& belief, const std::vector<double>& rows) {
+  const size_t h = belief.width(), n = rows.size() / h;
+  TimesKernel out;
+  out.gains = Apply(belief.covariance, rows, h);
+  out.kernel.resize(n * n);
+  for (size_t j = 0; j < n; ++j) {
+    out.start.push_back(Dot(&rows[j * h], belief.mean.data(), h));
+    for (size_t k = 0; k < n; ++k) {
+      out.kernel[j * n + k] = Dot(&rows[j * h], &out.gains[k * h], h);
+    }
+  }
+  return out;
+}
+
+absl::StatusOr<TimesUpdate> AbsorbTimes(const Belief& belief,
+                                        const TimesKernel& kernel,
+                                        const TimesEvidence& evidence) {
+  const size_t h = belief.width(), n = evidence.values.size();
+  TimesUpdate out;
+  out.mean = belief.mean;
+  std::vector<double> c = kernel.kernel;
+  for (size_t k = 0; k < n; ++k) c[k * n + k] += evidence.variances[k];
+  out.precision = Identity(n);
+  if (!CholeskySolve(c, n, out.precision, n)) {
+    return absl::InternalError(absl::StrCat(
+        n,
+        " totals: their equations have no solution; expected finite program "
+        "vectors"));
+  }
+  std::vector<double> residual(n);
+  for (size_t k = 0; k < n; ++k) {
+    residual[k] = evidence.values[k] - kernel.start[k];
+  }
+  out.weights = Apply(out.precision, residual, n);
+  for (size_t k = 0; k < n; ++k) {
+    for (size_t i = 0; i < h; ++i) {
+      out.mean[i] += out.weights[k] * kernel.gains[k * h + i];
+    }
+    // Rasmussen & Williams 2006, equations 5.10 to 5.12.
+    const double p = out.precision[k * n + k];
+    out.left_out.push_back(evidence.values[k] - out.weights[k] / p);
+    out.spread.push_back(std::sqrt(1 / p));
+    out.determined += 1 - evidence.variances[k] * p;
+    out.log_likelihood -= 0.5 * residual[k] * out.weights[k];
+  }
+  // log |C| from its own elimination.
+  for (size_t k = 0; k < n; ++k) {
+    const double pivot = c[k * n + k];
+    if (!(pivot > 0)) break;
+    out.log_likelihood -= 0.5 * std::log(pivot);
+    for (size_t i = k + 1; i < n; ++i) {
+      const double f = c[i * n + k] / pivot;
+      for (size_t j = k; j < n; ++j) c[i * n + j] -= f * c[k * n + j];
+    }
+  }
+  return out;
+}
+
+std::vector<double> CovarianceOf(const Belief& belief,
+                                 const TimesKernel& kernel,
+                                 const TimesUpdate& update,
+                                 const std::vector<double>& directions) {
+  const size_t h = belief.width(), k = directions.size() / h;
+  const size_t n = update.weights.size();
+  const std::vector<double> applied = Apply(belief.covariance, directions, h);
+  std::vector<double> shared(k * n);  // directions · V
+  for (size_t a = 0; a < k; ++a) {
+    for (size_t j = 0; j < n; ++j) {
+      shared[a * n + j] = Dot(&directions[a * h], &kernel.gains[j * h], h);
+    }
+  }
+  const std::vector<double> solved =
+      n == 0 ? shared : Apply(update.precision, shared, n);
+  std::vector<double> out(k * k);
+  for (size_t a = 0; a < k; ++a) {
+    for (size_t b = 0; b < k; ++b) {
+      out[a * k + b] = Dot(&directions[a * h], &applied[b * h], h) -
+                       Dot(&shared[a * n], &solved[b * n], n);
+    }
+  }
+  return out;
+}
+
+}  // namespace perfvec::compute
