@@ -77,7 +77,7 @@ absl::StatusOr<Belief> BeliefOfKnown(
   const auto add = [&](const std::vector<double>& u, double weight) {
     for (size_t i = 0; i < h; ++i) {
       const double f = weight * u[i];
-      for (size_t j = 0; j < h; ++j) c[i * h + j] += f * u[j];
+      for (size_t j = i; j < h; ++j) c[i * h + j] += f * u[j];
     }
   };
   for (std::vector<double>& m : x) {
@@ -92,6 +92,9 @@ absl::StatusOr<Belief> BeliefOfKnown(
                         static_cast<double>(h);
   for (size_t i = 0; i < h; ++i) c[i * h + i] += unseen;
   add(belief.mean, kScaleSpread * kScaleSpread);
+  for (size_t i = 0; i < h; ++i) {
+    for (size_t j = 0; j < i; ++j) c[i * h + j] = c[j * h + i];
+  }
   return belief;
 }
 

@@ -69,6 +69,7 @@ class Learner {
   const std::vector<KnownVector>& known_;
   const LearnSettings& settings_;
   size_t h_ = 0;
+  bool any_form_ = false;
   std::vector<double> mean_representation_;
   Belief prior_, belief_;  // before and after forms
   TimesEvidence times_;
@@ -94,6 +95,7 @@ absl::Status Learner::Prepare() {
     if (!status.ok()) return status;
     instructions += e.instructions;
     totals += e.totals.size();
+    any_form_ |= !e.gram.empty();
     const std::vector<double> sum = SumOf(e);
     for (size_t i = 0; i < h_; ++i) mean_representation_[i] += sum[i];
   }
@@ -202,10 +204,12 @@ std::pair<double, double> Learner::LeftOut(const TimesUpdate& update,
 absl::Status Learner::SetAside() {
   const size_t most = evidence_.size() / 5;
   for (size_t round = 0; round <= most; ++round) {
-    auto forms = AbsorbForms(evidence_.size());
-    if (!forms.ok()) return forms.status();
-    belief_ = *std::move(forms);
-    kernel_ = MakeKernel(belief_, times_.rows);
+    if (round == 0 || any_form_) {
+      auto forms = AbsorbForms(evidence_.size());
+      if (!forms.ok()) return forms.status();
+      belief_ = *std::move(forms);
+      kernel_ = MakeKernel(belief_, times_.rows);
+    }
     if (round == most || evidence_.size() < kLeastToSetAside) break;
     auto update = Update(settings_.expected_noise);
     if (!update.ok()) return update.status();
@@ -305,7 +309,8 @@ void Learner::Compare() {
   // How surprising the times are under the known architectures alone, at the
   // expected noise: a chi-square over its degrees of freedom.
   times_.variances = Variances(settings_.expected_noise);
-  auto update = AbsorbTimes(prior_, MakeKernel(prior_, times_.rows), times_);
+  auto update = AbsorbTimes(
+      prior_, any_form_ ? MakeKernel(prior_, times_.rows) : kernel_, times_);
   if (update.ok()) {
     double square = 0, counted = 0;
     for (size_t k = 0; k < owner_.size(); ++k) {
