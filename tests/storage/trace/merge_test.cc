@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "storage/trace/indexed_trace.h"
+#include "storage/trace/writer.h"
 #include "tests/storage/trace/test_traces.h"
 
 namespace perfvec::trace {
@@ -247,6 +248,43 @@ TEST_F(MergeTest, RefusesWhatCannotBeMerged) {
   ASSERT_EQ(::truncate(cut.c_str(), 500), 0);
   EXPECT_EQ(Merge({a, cut}).code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(Merge({a, Path("missing")}).code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(MergeTest, KeepsFunctionsAndWeightsOfTheFirst) {
+  RandomTrace random(8);
+  const TraceChunk chunk = random.Chunk(1000, 1);
+  TraceHeader header;
+  header.version = 2;
+  header.latency_columns = {"a"};
+  std::string bytes;
+  auto writer =
+      TraceWriter::Create(std::make_unique<StringSink>(&bytes), header);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  ASSERT_TRUE((*writer)->Append(chunk).ok());
+  ASSERT_TRUE((*writer)->Mark(0, "first").ok());
+  ASSERT_TRUE((*writer)->Mark(995, "last").ok());
+  TraceExtras extras;
+  extras.functions = {{0x400100, 64, "main"}};
+  extras.weights = {0.25, 0.75};
+  ASSERT_TRUE((*writer)->SetExtras(extras).ok());
+  ASSERT_TRUE((*writer)->Finish().ok());
+  std::ofstream(Path("a"), std::ios::binary) << bytes;
+  // The other is shorter, and the last mark goes with what is lost.
+  TraceChunk shorter = OnAnother(chunk, 5, 1);
+  shorter.block.static_index.resize(994);
+  shorter.block.address.resize(994);
+  shorter.block.taken.resize(994);
+  shorter.latency_tenth_ns[0].resize(994);
+  ASSERT_TRUE(Merge({Path("a"), Write("b", {shorter}, {"b"})}).ok());
+  auto merged = IndexedTrace::Open(Path("out.pvt"));
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  EXPECT_EQ((*merged)->header().version, 2);
+  const TraceIndex& index = (*merged)->index();
+  EXPECT_EQ(index.instructions, 994);
+  ASSERT_EQ(index.extras.functions.size(), 1);
+  EXPECT_EQ(index.extras.functions[0].name, "main");
+  EXPECT_EQ(index.marks.size(), 1);
+  EXPECT_EQ(index.extras.weights, (std::vector<double>{0.25}));
 }
 
 }  // namespace
