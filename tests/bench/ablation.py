@@ -49,6 +49,8 @@ def rows(architectures, more):
         "lstm-3-256": ("LSTM-3-256", ["--layers", "3"]),
         "lstm-2-64": ("LSTM-2-64", ["--width", "64"]),
         "lstm-2-128": ("LSTM-2-128", ["--width", "128"]),
+        "weight-decay": ("weight decay 0.1", ["--weight-decay", "0.1"]),
+        "dropout": ("input dropout 0.1", ["--input-dropout", "0.1"]),
         "data-10": ("10 % of the data", ["--data-fraction", "0.1"]),
         "data-50": ("50 % of the data", ["--data-fraction", "0.5"]),
         "architectures-20": ("20 architectures",
