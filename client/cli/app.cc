@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/explore_command.h"
 #include "client/cli/help.h"
 #include "client/cli/trace_commands.h"
 #include "client/cli/units.h"
@@ -83,6 +84,7 @@ std::unique_ptr<CLI::App> MakeApp(Context& context) {
   AddPredictCommand(*app, context);
   AddMatrixCommand(*app, context);
   AddRankCommand(*app, context);
+  AddExploreCommand(*app, context);
   AddServerCommands(*app, context);
   AddManCommand(*app, context);
   return app;

@@ -32,7 +32,7 @@ TEST_F(CliTest, EveryCommandHasHelpWithAnExample) {
       "model create",   "model update",      "model delete",
       "job list",       "job get",           "job watch",
       "job cancel",     "predict",           "matrix",
-      "rank",           "server status"};
+      "rank",           "server status",     "explore"};
   for (const std::string& command : kCommands) {
     Arguments arguments = absl::StrSplit(command, ' ');
     arguments.push_back("--help");

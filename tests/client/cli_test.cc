@@ -278,5 +278,55 @@ TEST_F(CliTest, RanksBothWaysUnderConstraints) {
   EXPECT_FALSE(RunJson({"rank", "--architecture", "big"})["items"].empty());
 }
 
+// Six designs whose vectors follow the square of a parameter: the network finds
+// the time between them, and no server was told of it. The last test: its
+// architectures stay.
+TEST_F(CliTest, ExploresASpaceBetweenKnownArchitectures) {
+  std::string architectures, samples;
+  for (int x : {1, 2, 3, 5, 6, 7}) {
+    const std::string name = absl::StrCat("design", x);
+    absl::StrAppend(
+        &architectures, x > 1 ? "," : "", R"({"name": ")", name,
+        R"(", "vectors": [{"model": "random", "values": [)",
+        absl::StrJoin(std::vector<int>(16, 20 + (x - 4) * (x - 4)), ","),
+        "]}]}");
+    absl::StrAppend(&samples, x > 1 ? "," : "", R"({"architecture": ")", name,
+                    R"(", "parameters": {"x": )", x, "}}");
+  }
+  Write("designs.json", absl::StrCat("[", architectures, "]"));
+  ASSERT_EQ(Run({"arch", "create", Path("designs.json")}).exit_code, 0);
+  Write("space.json", absl::StrCat(R"({"parameters": [{"name": "x", "values":
+            [1, 2, 3, 4, 5, 6, 7]}], "programs": ["lcs"], "samples": [)",
+                                   samples, "]}"));
+  const json result = RunJson({"explore", Path("space.json")});
+  const json& lcs = result["programs"][0];
+  EXPECT_EQ(lcs["program"], "lcs@1");
+  const double unit = lcs["time_ns"][0].get<double>() / 29;  // x = 1
+  EXPECT_NEAR(lcs["time_ns"][3].get<double>(), 20 * unit, 1 * unit);
+  EXPECT_EQ(lcs["ranking"][0], 3) << "x = 4, which is no sample";
+  const json known = RunJson({"predict", "lcs", "design2"});
+  EXPECT_NEAR(lcs["time_ns"][1].get<double>(), known["time_ns"].get<double>(),
+              unit);
+  EXPECT_LT(lcs["low_ns"][3].get<double>(), lcs["time_ns"][3].get<double>());
+
+  const CommandResult csv =
+      Run({"explore", Path("space.json"), "--csv", "--objective", "x * time",
+           "--plot", Path("space.svg")});
+  EXPECT_EQ(csv.exit_code, 0) << csv.err;
+  EXPECT_THAT(csv.out, HasSubstr("program,x,time_ns,low_ns,high_ns,"));
+  EXPECT_EQ(std::count(csv.out.begin(), csv.out.end(), '\n'), 8);
+  EXPECT_THAT(csv.out, HasSubstr("lcs@1,1,"));
+  std::ifstream svg(Path("space.svg"));
+  EXPECT_THAT(std::string(std::istreambuf_iterator<char>(svg), {}),
+              HasSubstr("x * time"));
+  EXPECT_THAT(Run({"explore", Path("space.json")}).out,
+              HasSubstr("7 of 7 designs allowed"));
+
+  EXPECT_THAT(Fail(4, {"explore", Path("space.json"), "--objective", "y"}),
+              HasSubstr("it may use x, time"));
+  Fail(3, {"explore", Path("space.json"), "--program", "nobody"});
+  Fail(3, {"explore", Path("nowhere.json")});
+}
+
 }  // namespace
 }  // namespace perfvec::client
