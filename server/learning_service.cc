@@ -16,7 +16,7 @@
 namespace perfvec::server {
 namespace {
 
-constexpr int kMaxRuns = 2000;
+constexpr int kMaxRuns = compute::kMaxTotals;
 constexpr int kMaxTraces = 64;
 constexpr int kMaxRepetitions = 1000;
 // Of a model without calibration.

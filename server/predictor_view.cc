@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "boost/math/distributions/normal.hpp"
 #include "server/predictor.h"
 
 namespace perfvec::server {
@@ -36,14 +37,6 @@ void Prefetch(const float* values, int64_t width) {
   for (int64_t k = 0; k < width; k += 16) __builtin_prefetch(values + k);
 }
 
-// Inverse of the standard normal distribution for the upper half, to 4.5e-4
-// (Abramowitz & Stegun 26.2.23): a rounding beside what it is used for.
-double NormalQuantile(double upper_tail) {
-  const double t = std::sqrt(-2 * std::log(upper_tail));
-  return t - (2.515517 + t * (0.802853 + t * 0.010328)) /
-                 (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
-}
-
 // The variance of log time that the architecture's vector itself brings.
 double VectorVariance(const VectorSpread& spread, const float* program,
                       int64_t width, double time_tenth_ns) {
@@ -64,7 +57,8 @@ void SetInterval(const Model& model, const ItemVector& program,
   const compute::Calibration& c = *model.calibration;
   double half = c.Quantile(confidence) * program.spread->spread;
   if (!architecture.spread->trained) {
-    const double z = NormalQuantile((1 - confidence) / 2);
+    const double z = boost::math::quantile(
+        boost::math::complement(boost::math::normal(), (1 - confidence) / 2));
     half = std::sqrt(half * half +
                      z * z *
                          VectorVariance(*architecture.spread, program.values,

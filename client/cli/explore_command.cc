@@ -7,12 +7,12 @@
 #include "client/cli/explore_command.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "client/cli/space_file.h"
 #include "client/cli/units.h"
 #include "worker/explore/surface_svg.h"
@@ -112,9 +112,9 @@ absl::StatusOr<explore::Exploration> Sweep(const SpaceFile& file,
   return explore::Explore(file.space, *model, samples, request);
 }
 
-// As many digits as a double has; null or nothing for NaN.
-std::string Exact(double value, const char* none) {
-  return std::isnan(value) ? none : absl::StrFormat("%.17g", value);
+// As many digits as a double has; nothing for NaN.
+std::string Exact(double value) {
+  return std::isnan(value) ? "" : absl::StrFormat("%.17g", value);
 }
 
 // Place of every point in the ranking from 1 on; 0: in none.
@@ -179,59 +179,35 @@ void PrintCsv(const SpaceFile& file, const explore::ExploreRequest& request,
       }
       for (double v :
            {t->time_ns[i], t->low_ns[i], t->high_ns[i], t->objective[i]}) {
-        std::cout << "," << Exact(v, "");
+        std::cout << "," << Exact(v);
       }
       std::cout << "," << (ranks[i] > 0 ? absl::StrCat(ranks[i]) : "") << "\n";
     }
   }
 }
 
+// A time that is out of range is null.
 void PrintJson(const SpaceFile& file, const SampleTimes& times,
                const explore::ExploreRequest& request,
                const explore::Exploration& e) {
-  // Names are [A-Za-z0-9._+@-] and parameters [A-Za-z0-9_]; labels are given
-  // by their numbers. Nothing needs quoting.
-  std::cout << "{\"model_id\": \"" << times.model_id
-            << "\",\n\"parameters\": [";
-  const char* separator = "";
-  for (const auto& p : file.space.parameters) {
-    std::cout << separator << "\"" << p.name << "\"";
-    separator = ", ";
-  }
-  const auto list = [](const char* name, const auto& values, auto text) {
-    std::cout << "\"" << name << "\": [";
-    for (size_t i = 0; i < values.size(); ++i) {
-      std::cout << (i > 0 ? ", " : "") << text(values[i]);
-    }
-    std::cout << "]";
-  };
-  const auto number = [](double v) { return Exact(v, "null"); };
-  const auto index = [](size_t v) { return absl::StrCat(v); };
-  std::cout << "],\n\"points\": [";
-  separator = "";
-  for (const explore::Point& point : request.points) {
-    std::cout << separator << "[" << absl::StrJoin(point, ", ") << "]";
-    separator = ", ";
-  }
-  std::cout << "],\n\"programs\": [";
-  separator = "\n";
+  using Json = nlohmann::ordered_json;
+  Json parameters = Json::array(), programs = Json::array();
+  for (const auto& p : file.space.parameters) parameters.push_back(p.name);
   for (const explore::ExploredTimes* t : Rows(e)) {
-    std::cout << separator << "{\"program\": \"" << t->name << "\", ";
-    list("time_ns", t->time_ns, number);
-    std::cout << ", ";
-    list("low_ns", t->low_ns, number);
-    std::cout << ", ";
-    list("high_ns", t->high_ns, number);
-    std::cout << ", ";
-    list("objective", t->objective, number);
-    std::cout << ", ";
-    list("ranking", t->ranking, index);
-    std::cout << ", ";
-    list("front", t->front, index);
-    std::cout << "}";
-    separator = ",\n";
+    programs.push_back({{"program", t->name},
+                        {"time_ns", t->time_ns},
+                        {"low_ns", t->low_ns},
+                        {"high_ns", t->high_ns},
+                        {"objective", t->objective},
+                        {"ranking", t->ranking},
+                        {"front", t->front}});
   }
-  std::cout << "\n]}\n";
+  std::cout << Json{{"model_id", times.model_id},
+                    {"parameters", parameters},
+                    {"points", request.points},
+                    {"programs", programs}}
+                   .dump(1)
+            << "\n";
 }
 
 absl::Status Explore(Context& context, const ExploreOptions& options) {

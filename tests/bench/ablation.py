@@ -93,12 +93,12 @@ def train(args, name, options):
     os.replace(partial, report)
 
 
-def mean(report, programs, architectures, key="errors"):
+def mean(report, programs, architectures):
     """Over programs alike, in per cent."""
     each = []
     for p in report["programs"]:
         if p["program"] in programs:
-            errors = [p[key][a] for a in architectures]
+            errors = [p["errors"][a] for a in architectures]
             each.append(sum(errors) / len(errors))
     return 100 * sum(each) / len(each)
 

@@ -24,16 +24,10 @@ constexpr double kFalseAlarms = 0.1;
 constexpr size_t kLeastFamilies = 3, kLeastTrained = 8;
 constexpr int kResamples = 2000;
 
-double Dot(const double* a, const double* b, size_t n) {
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
 double Predicted(const ProgramRow& row, const std::vector<double>& vectors,
                  size_t a) {
   const size_t h = row.vector.size();
-  return Dot(row.vector.data(), &vectors[a * h], h);
+  return compute::Dot(row.vector.data(), &vectors[a * h], h);
 }
 
 // |log(time / predicted)|; a prediction that is no time counts as ten times
@@ -57,7 +51,7 @@ Components Principal(const std::vector<std::vector<double>>& rows,
   std::vector<double> gram(n * n);
   for (size_t a = 0; a < n; ++a) {
     for (size_t b = 0; b < n; ++b) {
-      gram[a * n + b] = Dot(rows[a].data(), rows[b].data(), h) / n;
+      gram[a * n + b] = compute::Dot(rows[a].data(), rows[b].data(), h) / n;
     }
   }
   const compute::Eigen eigen = compute::SymmetricEigen(std::move(gram), n);
@@ -110,8 +104,8 @@ void FitDirections(const std::vector<ProgramRow>& rows, Calibration* c) {
   std::vector<std::vector<double>> units;
   for (const ProgramRow& row : rows) {
     units.push_back(row.vector);
-    const double length =
-        std::sqrt(Dot(row.vector.data(), row.vector.data(), row.vector.size()));
+    const double length = std::sqrt(
+        compute::Dot(row.vector.data(), row.vector.data(), row.vector.size()));
     for (double& x : units.back()) x /= length;
   }
   c->directions = Principal(units, kDirections).vectors;

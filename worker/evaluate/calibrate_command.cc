@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "worker/evaluate/calibrate.h"
 #include "worker/evaluate/program_table.h"
+#include "worker/evaluate/table_options.h"
 #include "worker/model/files.h"
 #include "worker/model/foundation_model.h"
 
@@ -55,9 +56,6 @@ absl::Status Run(const Command& command) {
   auto model =
       std::make_shared<const compute::FoundationModel>(*std::move(loaded));
   TableOptions options = command.table;
-  options.progress = [](const std::string& message) {
-    std::fprintf(stderr, "%s\n", message.c_str());
-  };
   std::vector<double> vectors;
   compute::Manifest manifest = model->manifest();
   for (size_t a = 0; a < manifest.architectures.size(); ++a) {
@@ -90,33 +88,17 @@ absl::Status Run(const Command& command) {
 
 void AddCalibrateCommand(CLI::App* app, int* exit_code) {
   auto command = std::make_shared<Command>();
-  command->table.training_instructions = kTableTrainingInstructions;
   CLI::App* sub = app->add_subcommand(
       "calibrate",
       "Measure a model's errors on programs it was not trained on, for the "
       "intervals of its predictions, and write them into its manifest");
-  sub->add_option("--model", command->model, "Model directory")->required();
-  sub->add_option("--data", command->table.data,
-                  "Folder with programs.json, architectures.json and gem5/; "
-                  "may be repeated")
-      ->required()
-      ->delimiter(',');
-  sub->add_option("--cache", command->table.cache,
-                  "File that keeps the program vectors for the next time");
+  AddTableOptions(sub, &command->model, &command->table);
   sub->add_option("--training-instructions",
                   command->table.training_instructions,
                   "Of each training program at most so many, from its begin")
       ->capture_default_str();
-  sub->add_option("--threads", command->table.threads, "0: all cores");
   sub->add_flag("--dry-run", command->dry_run, "Print only");
-  sub->callback([command, exit_code] {
-    const absl::Status status = Run(*command);
-    if (!status.ok()) {
-      std::fprintf(stderr, "perfvec-worker calibrate: %s\n",
-                   std::string(status.message()).c_str());
-      *exit_code = 1;
-    }
-  });
+  SetTableAction(sub, exit_code, [command] { return Run(*command); });
 }
 
 }  // namespace perfvec::train

@@ -17,12 +17,6 @@ constexpr double kRidges[] = {0.01, 0.1, 1, 10};
 constexpr double kTwoSided90 = 1.6448536269514722;
 constexpr int kResamples = 2000;
 
-double Dot(const double* a, const double* b, size_t n) {
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
 double Median(const std::vector<double>& v) { return Percentile(v, 50); }
 
 // One draw: programs whose times are given, and the others.
@@ -86,7 +80,7 @@ std::vector<double> Regression(const Draw& d) {
   }
   for (size_t j = 0; j < n; ++j) {
     for (size_t k = 0; k < n; ++k) {
-      kernel[j * n + k] = Dot(z[j].data(), z[k].data(), a);
+      kernel[j * n + k] = compute::Dot(z[j].data(), z[k].data(), a);
     }
   }
   double least = INFINITY;
@@ -100,7 +94,7 @@ std::vector<double> Regression(const Draw& d) {
     if (!compute::CholeskySolve(system, n, inverse, n)) continue;
     double error = 0;
     for (size_t k = 0; k < n; ++k) {
-      w[k] = Dot(&inverse[k * n], y.data(), n);
+      w[k] = compute::Dot(&inverse[k * n], y.data(), n);
       error += std::pow(w[k] / inverse[k * n + k], 2);
     }
     if (error < least) {
@@ -116,7 +110,8 @@ std::vector<double> Regression(const Draw& d) {
     double mean;
     std::vector<double> x = row(p, &mean);
     for (size_t i = 0; i < a; ++i) x[i] -= centre[i];
-    out.push_back(std::exp(mean + offset + Dot(slopes.data(), x.data(), a)));
+    out.push_back(
+        std::exp(mean + offset + compute::Dot(slopes.data(), x.data(), a)));
   }
   return out;
 }
@@ -140,11 +135,13 @@ double Covered(const Draw& d, const compute::LearnedVector& learned,
   for (size_t p : d.others) {
     const ProgramRow& row = d.rows[p];
     const size_t h = row.vector.size();
-    const double time = Dot(row.vector.data(), learned.vector.data(), h);
+    const double time =
+        compute::Dot(row.vector.data(), learned.vector.data(), h);
     if (!(time > 0)) continue;
     double variance = more;
     for (size_t at = 0; at < learned.factors.size(); at += h) {
-      const double f = Dot(row.vector.data(), &learned.factors[at], h) / time;
+      const double f =
+          compute::Dot(row.vector.data(), &learned.factors[at], h) / time;
       variance += f * f;
     }
     const double own =
@@ -211,8 +208,9 @@ absl::StatusOr<std::vector<LearnStudyRow>> StudyLearning(
         if (!learned.ok()) return learned.status();
         std::vector<double> guesses;
         for (size_t p : d.others) {
-          guesses.push_back(Dot(rows[p].vector.data(), learned->vector.data(),
-                                rows[p].vector.size()));
+          guesses.push_back(compute::Dot(rows[p].vector.data(),
+                                         learned->vector.data(),
+                                         rows[p].vector.size()));
         }
         errors.push_back(MedianError(d, guesses));
         nearest.push_back(MedianError(d, Nearest(d)));

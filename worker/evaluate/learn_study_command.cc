@@ -12,6 +12,7 @@
 #include "worker/evaluate/learn_study.h"
 #include "worker/evaluate/ledger.h"
 #include "worker/evaluate/program_table.h"
+#include "worker/evaluate/table_options.h"
 #include "worker/model/foundation_model.h"
 
 namespace perfvec::train {
@@ -86,9 +87,6 @@ absl::Status Run(const Command& command) {
   const compute::Manifest& manifest = model->manifest();
   TableOptions options = command.table;
   LearnStudyOptions study = command.study;
-  options.progress = [](const std::string& message) {
-    std::fprintf(stderr, "%s\n", message.c_str());
-  };
   std::vector<compute::KnownVector> known;
   std::vector<size_t> columns;
   std::vector<LearnTarget> targets;
@@ -130,18 +128,10 @@ absl::Status Run(const Command& command) {
 
 void AddLearnStudyCommand(CLI::App* app, int* exit_code) {
   auto command = std::make_shared<Command>();
-  command->table.training_instructions = kTableTrainingInstructions;
   CLI::App* sub = app->add_subcommand(
       "learn-study",
       "How well architectures are learned from times of a few whole runs");
-  sub->add_option("--model", command->model, "Model directory")->required();
-  sub->add_option("--data", command->table.data,
-                  "Folder with programs.json, architectures.json and gem5/; "
-                  "may be repeated")
-      ->required()
-      ->delimiter(',');
-  sub->add_option("--cache", command->table.cache,
-                  "File that keeps the program vectors for the next time");
+  AddTableOptions(sub, &command->model, &command->table);
   sub->add_option("--runs", command->study.runs, "Numbers of runs given")
       ->delimiter(',')
       ->capture_default_str();
@@ -150,18 +140,10 @@ void AddLearnStudyCommand(CLI::App* app, int* exit_code) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   sub->add_option("--seed", command->study.seed, "Of the draws");
-  sub->add_option("--threads", command->table.threads, "0: all cores");
   sub->add_flag("--open-unseen", command->open_unseen,
                 "Learn the architectures of split \"unseen\" instead; counted "
                 "in evaluations.json beside the model");
-  sub->callback([command, exit_code] {
-    const absl::Status status = Run(*command);
-    if (!status.ok()) {
-      std::fprintf(stderr, "perfvec-worker learn-study: %s\n",
-                   std::string(status.message()).c_str());
-      *exit_code = 1;
-    }
-  });
+  SetTableAction(sub, exit_code, [command] { return Run(*command); });
 }
 
 }  // namespace perfvec::train

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "boost/math/distributions/normal.hpp"
 #include "worker/explore/expression.h"
 
 namespace perfvec::explore {
@@ -182,16 +183,6 @@ absl::Status Judge(const ParameterSpace& space, const ExploreRequest& request,
 
 }  // namespace
 
-double NormalQuantile(double confidence) {
-  // Bisection on erf: twenty lines less than a rational approximation.
-  double low = 0, high = 40;
-  for (int i = 0; i < 200; ++i) {
-    const double z = (low + high) / 2;
-    (std::erf(z / std::sqrt(2.0)) < confidence ? low : high) = z;
-  }
-  return low;
-}
-
 absl::StatusOr<Exploration> Explore(const ParameterSpace& space,
                                     const DesignModel& model,
                                     const std::vector<DesignSample>& samples,
@@ -210,7 +201,8 @@ absl::StatusOr<Exploration> Explore(const ParameterSpace& space,
   for (const Point& point : request.points) {
     vectors.push_back(model.Vector(point));
   }
-  const double z = NormalQuantile(request.confidence);
+  const double z = boost::math::quantile(boost::math::complement(
+      boost::math::normal(), (1 - request.confidence) / 2));
   const size_t n = request.points.size();
   Exploration result;
   result.all.time_ns.assign(n, 0);

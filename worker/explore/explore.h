@@ -71,9 +71,6 @@ absl::StatusOr<Exploration> Explore(const ParameterSpace& space,
                                     const std::vector<DesignSample>& samples,
                                     const ExploreRequest& request);
 
-// The point z with P(|N(0, 1)| < z) = confidence.
-double NormalQuantile(double confidence);
-
 }  // namespace perfvec::explore
 
 #endif  // PERFVEC_WORKER_EXPLORE_EXPLORE_H_

@@ -19,12 +19,6 @@ constexpr double kFreeShare = 1e-3;
 // Designs of which the weights are chosen, at most.
 constexpr size_t kTrials = 6;
 
-double Dot(const double* a, const double* b, size_t n) {
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
 // Of one program, for all designs.
 struct Totals {
   Vector sum;    // Σ R [H]
@@ -99,7 +93,8 @@ size_t NearestKnown(const Problem& problem, const std::vector<Vector>& known) {
     for (size_t a = 0; a < problem.designs; ++a) {
       double error = 0;
       for (const Totals& t : problem.totals) {
-        const double guess = Dot(t.sum.data(), known[k].data(), problem.width);
+        const double guess =
+            compute::Dot(t.sum.data(), known[k].data(), problem.width);
         error += guess > 0 ? std::fabs(std::log(guess / t.times[a])) : INFINITY;
       }
       if (error < least) {
@@ -134,7 +129,8 @@ absl::StatusOr<Components> FindComponents(const Problem& problem,
   std::vector<Vector> x = known;
   Vector mean(h);
   for (size_t a = 0; a < n; ++a) {
-    const double scale = Dot(x[a].data(), c.mean_representation.data(), h);
+    const double scale =
+        compute::Dot(x[a].data(), c.mean_representation.data(), h);
     if (!(scale > 0) || !std::isfinite(scale)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "known architecture ", a,
@@ -148,7 +144,7 @@ absl::StatusOr<Components> FindComponents(const Problem& problem,
   }
   for (size_t a = 0; a < n; ++a) {
     for (size_t b = 0; b < n; ++b) {
-      gram[a * n + b] = Dot(x[a].data(), x[b].data(), h) / n;
+      gram[a * n + b] = compute::Dot(x[a].data(), x[b].data(), h) / n;
     }
   }
   const compute::Eigen eigen = compute::SymmetricEigen(std::move(gram), n);
@@ -157,7 +153,7 @@ absl::StatusOr<Components> FindComponents(const Problem& problem,
     for (size_t a = 0; a < n; ++a) {
       for (size_t i = 0; i < h; ++i) u[i] += eigen.vectors[r * n + a] * x[a][i];
     }
-    const double norm = std::sqrt(Dot(u.data(), u.data(), h));
+    const double norm = std::sqrt(compute::Dot(u.data(), u.data(), h));
     for (double& v : u) v /= norm;
     c.directions.push_back(std::move(u));
     c.variances.push_back(eigen.values[r]);
@@ -224,7 +220,7 @@ Vector Solve(const Problem& problem, size_t design, const Vector& base,
   metric = precision;
   Vector x(h);
   for (size_t i = 0; i < h; ++i) {
-    x[i] = Dot(&precision[i * h], base.data(), h) / s;
+    x[i] = compute::Dot(&precision[i * h], base.data(), h) / s;
   }
   AddData(problem, design, v, s, metric, x);
   if (!compute::CholeskySolve(metric, h, x, 1)) return {};
@@ -249,7 +245,8 @@ double LeftOutError(const std::vector<Problem>& rest, const Problem& all,
       const Vector m =
           Solve(rest[p], design, base, precision, weights.interval, metric);
       if (m.empty()) return INFINITY;
-      const double guess = Dot(all.totals[p].sum.data(), m.data(), all.width);
+      const double guess =
+          compute::Dot(all.totals[p].sum.data(), m.data(), all.width);
       if (!(guess > 0)) return INFINITY;
       d.push_back(std::log(guess / all.totals[p].times[design]));
       mean += d.back() / trials;

@@ -18,12 +18,6 @@ constexpr double kLeastVariance = 1e-6;
 // Standard deviation of the scale, relative: it is left to the evidence.
 constexpr double kScaleSpread = 1;
 
-double Dot(const double* a, const double* b, size_t n) {
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
 // matrix [H][H] times each row of x [n][H].
 std::vector<double> Apply(const std::vector<double>& matrix,
                           const std::vector<double>& x, size_t h) {
@@ -44,7 +38,7 @@ std::vector<double> Identity(size_t n) {
 
 }  // namespace
 
-absl::StatusOr<Belief> BeliefOfKnown(
+absl::StatusOr<KnownDeviations> DeviationsOfKnown(
     const std::vector<std::vector<double>>& vectors,
     const std::vector<double>& mean_representation) {
   const size_t h = mean_representation.size(), n = vectors.size();
@@ -54,10 +48,8 @@ absl::StatusOr<Belief> BeliefOfKnown(
         "found ",
         n));
   }
-  Belief belief;
-  belief.mean.assign(h, 0);
-  std::vector<std::vector<double>> x = vectors;
-  for (std::vector<double>& m : x) {
+  KnownDeviations known{std::vector<double>(h), vectors};
+  for (std::vector<double>& m : known.deviations) {
     const double scale = m.size() == h
                              ? Dot(m.data(), mean_representation.data(), h)
                              : std::nan("");
@@ -69,9 +61,23 @@ absl::StatusOr<Belief> BeliefOfKnown(
     }
     for (size_t i = 0; i < h; ++i) {
       m[i] /= scale;
-      belief.mean[i] += m[i] / static_cast<double>(n);
+      known.mean[i] += m[i] / static_cast<double>(n);
     }
   }
+  for (std::vector<double>& m : known.deviations) {
+    for (size_t i = 0; i < h; ++i) m[i] -= known.mean[i];
+  }
+  return known;
+}
+
+absl::StatusOr<Belief> BeliefOfKnown(
+    const std::vector<std::vector<double>>& vectors,
+    const std::vector<double>& mean_representation) {
+  auto known = DeviationsOfKnown(vectors, mean_representation);
+  if (!known.ok()) return known.status();
+  const size_t h = mean_representation.size(), n = vectors.size();
+  Belief belief;
+  belief.mean = std::move(known->mean);
   std::vector<double>& c = belief.covariance;
   c.assign(h * h, 0);
   const auto add = [&](const std::vector<double>& u, double weight) {
@@ -80,8 +86,7 @@ absl::StatusOr<Belief> BeliefOfKnown(
       for (size_t j = i; j < h; ++j) c[i * h + j] += f * u[j];
     }
   };
-  for (std::vector<double>& m : x) {
-    for (size_t i = 0; i < h; ++i) m[i] -= belief.mean[i];
+  for (const std::vector<double>& m : known->deviations) {
     add(m, 1 / static_cast<double>(n - 1));
   }
   double trace = 0;

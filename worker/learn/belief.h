@@ -27,10 +27,21 @@ struct Belief {
   size_t width() const { return mean.size(); }
 };
 
+// Known vectors, each divided by its scale, its dot product with
+// `mean_representation`: their mean, and what each is off it.
+struct KnownDeviations {
+  std::vector<double> mean;                     // [H]
+  std::vector<std::vector<double>> deviations;  // [n][H]
+};
+// At least two vectors of [H] that predict a positive time.
+absl::StatusOr<KnownDeviations> DeviationsOfKnown(
+    const std::vector<std::vector<double>>& vectors,
+    const std::vector<double>& mean_representation);
+
 // Mean and covariance of the known vectors, each divided by its scale, its dot
 // product with `mean_representation`. As fewer are known than a vector has
 // elements, the covariance is theirs plus a multiple of the identity; and a
-// part along the mean leaves the scale open. At least two vectors of [H].
+// part along the mean leaves the scale open. Errors of DeviationsOfKnown.
 absl::StatusOr<Belief> BeliefOfKnown(
     const std::vector<std::vector<double>>& vectors,
     const std::vector<double>& mean_representation);

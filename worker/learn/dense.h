@@ -14,6 +14,12 @@
 
 namespace perfvec::compute {
 
+inline double Dot(const double* a, const double* b, size_t n) {
+  double sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
 // Solves a x = b in place of b, [n][columns]. False, b undefined, if `a` [n][n]
 // is not positive definite or not finite.
 bool CholeskySolve(std::vector<double> a, size_t n, std::vector<double>& b,

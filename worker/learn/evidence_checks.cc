@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "worker/learn/dense.h"
 
 namespace perfvec::compute {
 namespace {
@@ -14,12 +15,6 @@ namespace {
 constexpr double kContradiction = 0.1;
 constexpr double kSameDirection = 0.02;
 constexpr double kStrange = 2;  // distance; 1 in 100 known ones is above
-
-double Dot(const double* a, const double* b, size_t n) {
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
 
 bool Finite(const std::vector<double>& v) {
   return std::all_of(v.begin(), v.end(),

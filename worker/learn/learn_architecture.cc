@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "worker/learn/belief.h"
 #include "worker/learn/dense.h"
 
 namespace perfvec::compute {
@@ -14,12 +15,6 @@ constexpr double kIntervalWeights[] = {0, 1, 10, 100, 1000};
 constexpr double kPriorWeights[] = {1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1};
 constexpr int kRanks[] = {8, 32};
 constexpr size_t kTrials = 8;  // known architectures learned as if not
-
-double Dot(const double* a, const double* b, size_t n) {
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
 
 size_t Width(const ProgramEvidence& e) {
   return static_cast<size_t>(std::lround(std::sqrt(e.gram.size())));
@@ -170,34 +165,14 @@ std::vector<double> MeanRepresentation(
 absl::StatusOr<ArchitecturePrior> FitArchitecturePrior(
     const std::vector<std::vector<double>>& vectors,
     const std::vector<double>& mean_representation, int rank) {
+  auto known = DeviationsOfKnown(vectors, mean_representation);
+  if (!known.ok()) return known.status();
   const size_t h = mean_representation.size(), n = vectors.size();
-  if (n < 2) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "prior: expected at least two known architectures, found ", n));
-  }
+  const std::vector<std::vector<double>>& x = known->deviations;
   ArchitecturePrior prior;
-  prior.mean.assign(h, 0);
-  std::vector<std::vector<double>> x = vectors;
-  for (std::vector<double>& m : x) {
-    const double scale = m.size() == h
-                             ? Dot(m.data(), mean_representation.data(), h)
-                             : std::nan("");
-    if (!(scale > 0)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("prior: expected vectors of ", h,
-                       " elements that predict a positive time, found ",
-                       m.size(), " elements and ", scale));
-    }
-    for (size_t i = 0; i < h; ++i) {
-      m[i] /= scale;
-      prior.mean[i] += m[i] / n;
-    }
-  }
+  prior.mean = std::move(known->mean);
   // Principal components from the small Gram matrix of the n deviations.
   std::vector<double> gram(n * n);
-  for (std::vector<double>& m : x) {
-    for (size_t i = 0; i < h; ++i) m[i] -= prior.mean[i];
-  }
   for (size_t a = 0; a < n; ++a) {
     for (size_t b = 0; b < n; ++b) {
       gram[a * n + b] = Dot(x[a].data(), x[b].data(), h) / n;

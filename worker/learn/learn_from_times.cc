@@ -24,13 +24,7 @@ constexpr double kIntervalCorrelation = 0.5;
 constexpr double kIgnored = 1e8;        // variance of what is set aside
 constexpr double kOutlier = 5;          // standard deviations
 constexpr size_t kLeastToSetAside = 5;  // programs
-constexpr size_t kMaxTotals = 2000;
-
-double Dot(const double* a, const double* b, size_t n) {
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
+constexpr size_t kMostSetAside = 20;    // each costs a solution anew
 
 double Median(std::vector<double> v) {
   std::nth_element(v.begin(), v.begin() + v.size() / 2, v.end());
@@ -200,9 +194,9 @@ std::pair<double, double> Learner::LeftOut(const TimesUpdate& update,
 }
 
 // One program after the other whose time the others contradict most, a fifth
-// of them at most.
+// of them and kMostSetAside at most.
 absl::Status Learner::SetAside() {
-  const size_t most = evidence_.size() / 5;
+  const size_t most = std::min(evidence_.size() / 5, kMostSetAside);
   for (size_t round = 0; round <= most; ++round) {
     if (round == 0 || any_form_) {
       auto forms = AbsorbForms(evidence_.size());

@@ -78,6 +78,10 @@ struct LearnedVector {
   std::vector<std::string> warnings;
 };
 
+// Of all evidence together: solving takes time with the cube of their number
+// (about a second at the most).
+inline constexpr size_t kMaxTotals = 500;
+
 // Whether a distance is beyond that of one known architecture in a hundred,
 // each taken for new.
 bool StrangeArchitecture(double distance);

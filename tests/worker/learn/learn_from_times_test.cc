@@ -384,7 +384,7 @@ TEST_F(LearnFromTimesTest, NamesEvidenceThatMakesNoSense) {
   EXPECT_THAT(message(runs), HasSubstr("p0: expected per-instruction sums"));
   runs = Runs(3);
   runs[0].totals.assign(3000, runs[0].totals[0]);
-  EXPECT_THAT(message(runs), HasSubstr("at most 2000"));
+  EXPECT_THAT(message(runs), HasSubstr("at most 500"));
   known_.resize(1);
   EXPECT_THAT(message(Runs(3)), HasSubstr("at least two known"));
 }
