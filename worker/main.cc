@@ -13,6 +13,7 @@
 #include "worker/evaluate/calibrate_command.h"
 #include "worker/evaluate/evaluate_command.h"
 #include "worker/evaluate/learn_study_command.h"
+#include "worker/evidence/evidence_command.h"
 #include "worker/explore/explore_command.h"
 #include "worker/train/train_command.h"
 
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
   perfvec::train::AddEvaluateCommand(&app, &exit_code);
   perfvec::train::AddCalibrateCommand(&app, &exit_code);
   perfvec::train::AddLearnStudyCommand(&app, &exit_code);
+  perfvec::evidence::AddEvidenceCommand(&app, &exit_code);
   perfvec::explore::AddExploreStudyCommand(&app, &exit_code);
   perfvec::checkpoint::AddImportCheckpointCommand(&app, &exit_code);
   CLI11_PARSE(app, argc, argv);

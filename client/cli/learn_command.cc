@@ -6,14 +6,15 @@
 #include "absl/strings/str_format.h"
 #include "client/cli/commands.h"
 #include "client/cli/run_evidence.h"
+#include "client/cli/trace_evidence_file.h"
 #include "client/cli/units.h"
 
 namespace perfvec::client::cli {
 namespace {
 
 struct LearnOptions {
-  std::string name, model, runs_file, frequency;
-  std::vector<std::string> runs, tags, attributes, aliases;
+  std::string name, model, runs_file, frequency, column;
+  std::vector<std::string> runs, traces, tags, attributes, aliases;
   bool dry_run = false;
 };
 
@@ -127,6 +128,11 @@ absl::Status Learn(Context& context, const LearnOptions& options) {
   request.set_dry_run(options.dry_run);
   status = AddRuns(options, ghz, &request);
   if (!status.ok()) return status;
+  for (const std::string& file : options.traces) {
+    auto trace = ReadTraceEvidence(file, options.column, options.name);
+    if (!trace.ok()) return trace.status();
+    *request.add_traces() = *std::move(trace);
+  }
   auto client = context.Connect();
   if (!client.ok()) return client.status();
   auto answer = (*client)->LearnArchitecture(request);
@@ -141,11 +147,13 @@ void AddLearnCommand(CLI::App& group, Context& context) {
   CLI::App* learn = AddCommand(
       group, "learn",
       "Learn an architecture's vector from times of programs that have a "
-      "vector; each call makes a new version",
+      "vector, or of traces; each call makes a new version",
       {"perfvec arch learn lab1 --run lbm=12.3ms --run mcf=1.04s",
        "perfvec arch learn lab1 --run lbm=12.1ms,12.4ms,12.2ms --dry-run",
        "perfvec arch learn lab1 --frequency 2.4GHz --run lbm=29.5e6cycles",
-       "perfvec arch learn lab1 --runs times.txt   # PROGRAM TIME,... a line"});
+       "perfvec arch learn lab1 --runs times.txt   # PROGRAM TIME,... a line",
+       "perfvec-worker evidence lbm.pvt --model models/base -o lbm.json; "
+       "perfvec arch learn o3_9 --trace lbm.json --run mcf=1.04s"});
   learn->add_option("name", options->name, "Name of the architecture")
       ->type_name(kArchitectureType)
       ->required();
@@ -160,6 +168,17 @@ void AddLearnCommand(CLI::App& group, Context& context) {
                    "A file of runs, PROGRAM TIME,... a line; - is standard "
                    "input")
       ->type_name(kFileType);
+  learn
+      ->add_option("--trace", options->traces,
+                   "Latencies of the instructions of a program, a file that "
+                   "`perfvec-worker evidence` made of a trace; may be repeated")
+      ->type_name(kFileType)
+      ->allow_extra_args(false);
+  learn
+      ->add_option("--column", options->column,
+                   "The architecture of --trace files that have several; else "
+                   "the one called NAME")
+      ->type_name("NAME");
   learn
       ->add_option("--frequency", options->frequency,
                    "Clock of the machine, for times in cycles; kept as the "
@@ -188,8 +207,9 @@ void AddLearnCommand(CLI::App& group, Context& context) {
   learn->add_flag("--dry-run", options->dry_run,
                   "Report what would be learned; register nothing");
   learn->callback([&context, options] {
-    if (options->runs.empty() && options->runs_file.empty()) {
-      throw CLI::RequiredError("arch learn needs --run or --runs");
+    if (options->runs.empty() && options->runs_file.empty() &&
+        options->traces.empty()) {
+      throw CLI::RequiredError("arch learn needs --run, --runs or --trace");
     }
     context.action = [&context, options] { return Learn(context, *options); };
   });

@@ -1,13 +1,11 @@
 #include "worker/evaluate/program_sums.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "worker/evidence/evidence_builder.h"
 #include "worker/features/feature_schema.h"
 
 namespace perfvec::train {
@@ -15,7 +13,7 @@ namespace {
 
 using compute::kFeatureCount;
 
-constexpr size_t kEvidenceRows = 1024;  // of one matrix product
+constexpr size_t kEvidenceRows = 1024;  // at a time
 
 size_t PieceOf(const std::vector<size_t>& cuts, size_t instruction) {
   return std::upper_bound(cuts.begin(), cuts.end(), instruction) -
@@ -89,72 +87,23 @@ void AddCounts(const ProgramData& data,
   }
 }
 
-// Adds the representations [begin, begin + count) to the evidence.
-class EvidenceBuilder {
- public:
-  EvidenceBuilder(const ProgramData& data, const PassOptions& options,
-                  size_t width, size_t columns, compute::ProgramEvidence* out)
-      : data_(data),
-        options_(options),
-        h_(width),
-        a_(columns),
-        gram_(h_ * h_),
-        cross_(h_ * a_),
-        times_(kEvidenceRows * a_),
-        out_(out) {
-    const size_t intervals = std::max<size_t>(
-        1, options.evidence_range.size() / options.evidence_interval);
-    out->gram.assign(h_ * h_, 0);
-    out->cross.assign(h_ * a_, 0);
-    out->interval_sums.assign(intervals * h_, 0);
-    out->interval_times.assign(intervals * a_, 0);
-    out->instructions = static_cast<double>(options.evidence_range.size());
-  }
-
-  void Add(const float* outputs, size_t begin, size_t count) {
-    const size_t first = std::max(begin, options_.evidence_range.begin);
-    const size_t last = std::min(begin + count, options_.evidence_range.end);
-    for (size_t at = first; at < last; at += kEvidenceRows) {
-      const size_t rows = std::min(kEvidenceRows, last - at);
-      AddRows(outputs + (at - begin) * h_, at, rows);
+// The representations [begin, begin + count), as far as they are in the range,
+// with their latencies.
+void AddEvidence(const ProgramData& data, Range range, const float* outputs,
+                 size_t begin, size_t count, size_t width, size_t columns,
+                 compute::EvidenceBuilder& builder) {
+  const size_t first = std::max(begin, range.begin);
+  const size_t last = std::min(begin + count, range.end);
+  std::vector<float> times(kEvidenceRows * columns);
+  for (size_t at = first; at < last; at += kEvidenceRows) {
+    const size_t rows = std::min(kEvidenceRows, last - at);
+    for (size_t c = 0; c < columns; ++c) {
+      const uint32_t* from = &data.latency[c * data.instructions + at];
+      for (size_t i = 0; i < rows; ++i) times[i * columns + c] = from[i];
     }
+    builder.Add(outputs + (at - begin) * width, times.data(), rows);
   }
-
- private:
-  void AddRows(const float* r, size_t at, size_t rows) {
-    const int h = static_cast<int>(h_), a = static_cast<int>(a_);
-    const int m = static_cast<int>(rows);
-    for (size_t c = 0; c < a_; ++c) {
-      const uint32_t* from = &data_.latency[c * data_.instructions + at];
-      for (size_t i = 0; i < rows; ++i) times_[i * a_ + c] = from[i];
-    }
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, h, h, m, 1, r, h, r, h,
-                0, gram_.data(), h);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, h, a, m, 1, r, h,
-                times_.data(), a, 0, cross_.data(), a);
-    for (size_t i = 0; i < gram_.size(); ++i) out_->gram[i] += gram_[i];
-    for (size_t i = 0; i < cross_.size(); ++i) out_->cross[i] += cross_[i];
-    const size_t intervals = out_->interval_sums.size() / h_;
-    for (size_t i = 0; i < rows; ++i) {
-      // The last interval also holds what is left over.
-      const size_t k =
-          std::min(intervals - 1, (at + i - options_.evidence_range.begin) /
-                                      options_.evidence_interval);
-      for (size_t u = 0; u < h_; ++u) {
-        out_->interval_sums[k * h_ + u] += r[i * h_ + u];
-      }
-      for (size_t c = 0; c < a_; ++c) {
-        out_->interval_times[k * a_ + c] += times_[i * a_ + c];
-      }
-    }
-  }
-
-  const ProgramData& data_;
-  const PassOptions& options_;
-  const size_t h_, a_;
-  std::vector<float> gram_, cross_, times_;
-  compute::ProgramEvidence* const out_;
-};
+}
 
 }  // namespace
 
@@ -211,11 +160,8 @@ absl::StatusOr<ProgramSums> SumProgram(const ProgramData& data,
   const size_t h = static_cast<size_t>(m.width);
   sums.width = m.width;
   sums.vectors.resize(cells * h);
-  std::unique_ptr<EvidenceBuilder> builder;
-  if (options.evidence) {
-    builder = std::make_unique<EvidenceBuilder>(data, options, h, sums.columns,
-                                                evidence);
-  }
+  compute::EvidenceBuilder builder(
+      {h, sums.columns, options.evidence_interval});
   const size_t step =
       m.mode == compute::Mode::kWindow
           ? kEvidenceRows
@@ -256,8 +202,12 @@ absl::StatusOr<ProgramSums> SumProgram(const ProgramData& data,
         sums.sample_kinds.push_back(kinds[i]);
       }
     }
-    if (builder != nullptr) builder->Add(outputs.data(), begin, end - begin);
+    if (options.evidence) {
+      AddEvidence(data, options.evidence_range, outputs.data(), begin,
+                  end - begin, h, sums.columns, builder);
+    }
   }
+  if (options.evidence) *evidence = builder.Take();
   return sums;
 }
 

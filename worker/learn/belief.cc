@@ -145,7 +145,8 @@ absl::StatusOr<TimesUpdate> AbsorbTimes(const Belief& belief,
   std::vector<double> c = kernel.kernel;
   for (size_t k = 0; k < n; ++k) c[k * n + k] += evidence.variances[k];
   out.precision = Identity(n);
-  if (!CholeskySolve(c, n, out.precision, n)) {
+  double log_determinant;
+  if (!CholeskySolve(std::move(c), n, out.precision, n, &log_determinant)) {
     return absl::InternalError(absl::StrCat(
         n,
         " totals: their equations have no solution; expected finite program "
@@ -167,16 +168,7 @@ absl::StatusOr<TimesUpdate> AbsorbTimes(const Belief& belief,
     out.determined += 1 - evidence.variances[k] * p;
     out.log_likelihood -= 0.5 * residual[k] * out.weights[k];
   }
-  // log |C| from its own elimination.
-  for (size_t k = 0; k < n; ++k) {
-    const double pivot = c[k * n + k];
-    if (!(pivot > 0)) break;
-    out.log_likelihood -= 0.5 * std::log(pivot);
-    for (size_t i = k + 1; i < n; ++i) {
-      const double f = c[i * n + k] / pivot;
-      for (size_t j = k; j < n; ++j) c[i * n + j] -= f * c[k * n + j];
-    }
-  }
+  out.log_likelihood -= 0.5 * log_determinant;
   return out;
 }
 

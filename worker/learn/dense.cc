@@ -36,11 +36,13 @@ void RotateColumns(std::vector<double>& m, size_t n, size_t p, size_t q,
 }  // namespace
 
 bool CholeskySolve(std::vector<double> a, size_t n, std::vector<double>& b,
-                   size_t columns) {
+                   size_t columns, double* log_determinant) {
+  if (log_determinant != nullptr) *log_determinant = 0;
   // Right-looking on the upper triangle, a = Uᵀ U: every loop runs along rows.
   for (size_t k = 0; k < n; ++k) {
     double* const row = &a[k * n];
     if (!(row[k] > 0) || !std::isfinite(row[k])) return false;
+    if (log_determinant != nullptr) *log_determinant += std::log(row[k]);
     const double scale = 1 / std::sqrt(row[k]);
     for (size_t j = k; j < n; ++j) row[j] *= scale;
     for (size_t i = k + 1; i < n; ++i) {

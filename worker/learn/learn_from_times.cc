@@ -65,6 +65,9 @@ class Learner {
   size_t h_ = 0;
   bool any_form_ = false;
   std::vector<double> mean_representation_;
+  // Of each program: all its representations, all its time.
+  std::vector<std::vector<double>> sums_;
+  std::vector<double> total_times_;
   Belief prior_, belief_;  // before and after forms
   TimesEvidence times_;
   TimesKernel kernel_;
@@ -90,8 +93,9 @@ absl::Status Learner::Prepare() {
     instructions += e.instructions;
     totals += e.totals.size();
     any_form_ |= !e.gram.empty();
-    const std::vector<double> sum = SumOf(e);
-    for (size_t i = 0; i < h_; ++i) mean_representation_[i] += sum[i];
+    sums_.push_back(SumOf(e));
+    total_times_.push_back(TimeOf(e));
+    for (size_t i = 0; i < h_; ++i) mean_representation_[i] += sums_.back()[i];
   }
   if (totals > kMaxTotals) {
     return absl::InvalidArgumentError(
@@ -106,9 +110,9 @@ absl::Status Learner::Prepare() {
   prior_ = *std::move(prior);
 
   std::vector<double> scales;
-  for (const Evidence& e : evidence_) {
-    const double mean = Dot(SumOf(e).data(), prior_.mean.data(), h_);
-    if (mean > 0) scales.push_back(TimeOf(e) / mean);
+  for (size_t p = 0; p < evidence_.size(); ++p) {
+    const double mean = Dot(sums_[p].data(), prior_.mean.data(), h_);
+    if (mean > 0) scales.push_back(total_times_[p] / mean);
   }
   if (scales.empty()) {
     return absl::InvalidArgumentError(
@@ -138,7 +142,7 @@ absl::StatusOr<Belief> Learner::AbsorbForms(size_t left_out) const {
     any = true;
     // Squared errors relative to the architecture's scale and the program's
     // own mean latency, as in training.
-    const double w = kInstructionWeight * out_.scale / TimeOf(e);
+    const double w = kInstructionWeight * out_.scale / total_times_[p];
     for (size_t i = 0; i < h_ * h_; ++i) gram[i] += w * e.gram[i];
     for (size_t i = 0; i < h_; ++i) cross[i] += w * e.cross[i] / out_.scale;
   }
@@ -175,7 +179,7 @@ std::pair<double, double> Learner::LeftOut(const TimesUpdate& update,
   }
   // Several rows at once: their block of the precision.
   std::vector<double> block(k * k), right(k * 2);
-  const double total = TimeOf(evidence_[p]);
+  const double total = total_times_[p];
   for (size_t i = 0; i < k; ++i) {
     for (size_t j = 0; j < k; ++j) {
       block[i * k + j] = update.precision[(b.begin + i) * n + b.begin + j];
@@ -254,7 +258,7 @@ absl::Status Learner::FitWithout(size_t p) {
   auto update = AbsorbTimes(*belief, MakeKernel(*belief, times_.rows), times_);
   if (!update.ok()) return update.status();
   out_.programs[p].left_out =
-      out_.scale * Dot(SumOf(evidence_[p]).data(), update->mean.data(), h_);
+      out_.scale * Dot(sums_[p].data(), update->mean.data(), h_);
   return absl::OkStatus();
 }
 
@@ -266,8 +270,8 @@ absl::Status Learner::Fit() {
   for (size_t p = 0; p < evidence_.size(); ++p) {
     const Evidence& e = evidence_[p];
     ProgramFit& fit = out_.programs[p];
-    fit.time = TimeOf(e);
-    fit.fitted = Dot(SumOf(e).data(), out_.vector.data(), h_);
+    fit.time = total_times_[p];
+    fit.fitted = Dot(sums_[p].data(), out_.vector.data(), h_);
     fit.left_out = fit.time * (1 + LeftOut(update_, p).first);
     if (!e.gram.empty()) {
       absl::Status status = FitWithout(p);
@@ -320,8 +324,7 @@ void Learner::Compare() {
   for (size_t a = 0; a < known_.size(); ++a) {
     double mean = 0, square = 0, n = 0;
     for (size_t p = 0; p < evidence_.size(); ++p) {
-      const double guess =
-          Dot(SumOf(evidence_[p]).data(), known_[a].vector.data(), h_);
+      const double guess = Dot(sums_[p].data(), known_[a].vector.data(), h_);
       if (out_.programs[p].set_aside || !(guess > 0)) continue;
       const double ratio = std::log(out_.programs[p].time / guess);
       mean += ratio;

@@ -23,6 +23,37 @@ constexpr size_t kMaxWaiting = 2;
 struct Piece {
   int64_t first = 0;
   std::vector<float> features;
+  std::vector<std::vector<uint32_t>> latency;  // [column][instruction]
+};
+
+// Latencies wait here until the back end has run their instructions.
+class Latencies {
+ public:
+  // Of the instructions behind those added before.
+  void Add(int64_t first, const std::vector<std::vector<uint32_t>>& columns) {
+    if (columns.empty()) return;
+    if (rows_.empty()) first_ = first;
+    width_ = columns.size();
+    for (size_t i = 0; i < columns[0].size(); ++i) {
+      for (const std::vector<uint32_t>& column : columns) {
+        rows_.push_back(static_cast<float>(column[i]));
+      }
+    }
+  }
+
+  // Rows from instruction `first` on; those before it are dropped.
+  const float* From(int64_t first) {
+    if (width_ == 0) return nullptr;
+    rows_.erase(rows_.begin(),
+                rows_.begin() + static_cast<size_t>(first - first_) * width_);
+    first_ = first;
+    return rows_.data();
+  }
+
+ private:
+  std::vector<float> rows_;
+  size_t width_ = 0;
+  int64_t first_ = 0;
 };
 
 // Hands pieces from the reading thread to the computing one, and the memory of
@@ -121,6 +152,7 @@ absl::Status ReadFeatures(trace::TraceReader* reader, int64_t first,
       piece.features.resize(chunk.block.size() * schema.count());
       absl::Status s = extractor.Extract(chunk.block, piece.features.data());
       if (!s.ok()) return s;
+      piece.latency = std::move(chunk.latency_tenth_ns);
       if (!queue->Put(std::move(piece))) break;
     }
     at += count;
@@ -129,7 +161,7 @@ absl::Status ReadFeatures(trace::TraceReader* reader, int64_t first,
 }
 
 absl::Status FeedAll(PieceQueue* queue, int64_t end, int64_t width,
-                     StreamRepresenter* stream) {
+                     StreamRepresenter* stream, Latencies* latencies) {
   Piece piece;
   for (;;) {
     absl::StatusOr<bool> more = queue->Take(&piece);
@@ -137,6 +169,7 @@ absl::Status FeedAll(PieceQueue* queue, int64_t end, int64_t width,
     if (!*more) return absl::OkStatus();
     const int64_t piece_end =
         piece.first + static_cast<int64_t>(piece.features.size()) / width;
+    latencies->Add(piece.first, piece.latency);
     const int64_t from = stream->next_instruction();
     absl::Status s =
         stream->Feed(piece.features.data() + (from - piece.first) * width,
@@ -158,11 +191,18 @@ absl::StatusOr<ProgramVectorAccumulator> RepresentTrace(
       return options.progress({done, bytes_read.load(), bytes_total});
     };
   }
+  Latencies latencies;
+  if (options.rows) {
+    stream_options.outputs = [&](int64_t first, size_t count,
+                                 const float* outputs) {
+      return options.rows({first, count, outputs, latencies.From(first)});
+    };
+  }
   absl::StatusOr<StreamRepresenter> stream = StreamRepresenter::Create(
       back_end, options.range, std::move(stream_options));
   if (!stream.ok()) return stream.status();
   absl::StatusOr<std::unique_ptr<trace::TraceReader>> reader =
-      trace::TraceReader::Open(std::move(source));
+      trace::TraceReader::Open(std::move(source), {false, options.columns});
   if (!reader.ok()) return reader.status();
 
   const FeatureSchema& schema = back_end->model()->manifest().schema();
@@ -176,7 +216,8 @@ absl::StatusOr<ProgramVectorAccumulator> RepresentTrace(
                              range.end, end_is_boundary, schema, &bytes_read,
                              &queue));
   });
-  const absl::Status fed = FeedAll(&queue, range.end, schema.count(), &*stream);
+  const absl::Status fed =
+      FeedAll(&queue, range.end, schema.count(), &*stream, &latencies);
   queue.Stop();
   reading.join();
   if (!fed.ok()) return fed;

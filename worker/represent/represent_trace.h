@@ -15,8 +15,10 @@
 #ifndef PERFVEC_WORKER_REPRESENT_REPRESENT_TRACE_H_
 #define PERFVEC_WORKER_REPRESENT_REPRESENT_TRACE_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "storage/trace/byte_stream.h"
@@ -32,8 +34,22 @@ struct TraceProgress {
   uint64_t bytes_total = 0;       // 0: unknown
 };
 
+// Instructions [first, first + count) with their representations and how long
+// each took.
+struct RepresentedRows {
+  int64_t first = 0;
+  size_t count = 0;
+  const float* outputs = nullptr;           // [count][width]
+  const float* latency_tenth_ns = nullptr;  // [count][columns]
+};
+
 struct RepresentTraceOptions {
   InstructionRange range;
+  // Called with each batch, in order; the rows are valid during the call. An
+  // error stops the work and is returned.
+  std::function<absl::Status(const RepresentedRows&)> rows;
+  // The latency columns that `rows` gets, by their place in the trace.
+  std::vector<uint32_t> columns;
   // Called after each batch; an error stops the work and is returned.
   std::function<absl::Status(const TraceProgress&)> progress;
 };

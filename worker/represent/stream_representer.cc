@@ -146,9 +146,16 @@ absl::Status StreamRepresenter::RunSegments(int64_t end) {
         {from - buffer_begin_, static_cast<int>(at - from) + kept, kept});
   }
   std::vector<double> sums(lanes.size() * static_cast<size_t>(m.width));
-  if (absl::Status s = back_end_->Run({buffer_.data(), lanes}, sums.data());
-      !s.ok()) {
-    return s;
+  const size_t rows = static_cast<size_t>(end - done_);
+  LaneBatch batch{buffer_.data(), lanes};
+  if (options_.outputs) {
+    outputs_.resize(rows * static_cast<size_t>(m.width));
+    batch.outputs = outputs_.data();
+  }
+  if (absl::Status s = back_end_->Run(batch, sums.data()); !s.ok()) return s;
+  if (options_.outputs) {
+    absl::Status s = options_.outputs(done_, rows, outputs_.data());
+    if (!s.ok()) return s;
   }
   for (size_t i = 0; i < lanes.size(); ++i) {
     absl::Status s = sum_.AddSegment(&sums[i * static_cast<size_t>(m.width)],
@@ -172,6 +179,11 @@ absl::Status StreamRepresenter::RunWindows(int64_t end) {
     std::vector<double> outputs(lanes.size() * width);
     absl::Status s = back_end_->Run({buffer_.data(), lanes}, outputs.data());
     if (!s.ok()) return s;
+    if (options_.outputs) {
+      outputs_.assign(outputs.begin(), outputs.end());
+      s = options_.outputs(at, static_cast<size_t>(count), outputs_.data());
+      if (!s.ok()) return s;
+    }
     std::vector<double> sum(width, 0.0);
     for (size_t i = 0; i < outputs.size(); ++i) sum[i % width] += outputs[i];
     s = sum_.AddSegment(sum.data(), static_cast<uint64_t>(count));

@@ -41,6 +41,11 @@ struct StreamOptions {
   // Called by Feed and Finish after each batch with the instructions of the
   // range represented so far. An error stops the work and is returned.
   std::function<absl::Status(int64_t instructions_done)> progress;
+  // Called before it with the batch's outputs, max(0, h) of instructions
+  // [first, first + count), [count][width]; valid during the call. An error
+  // stops the work and is returned.
+  std::function<absl::Status(int64_t first, size_t count, const float* outputs)>
+      outputs;
 };
 
 class StreamRepresenter {
@@ -83,6 +88,7 @@ class StreamRepresenter {
   int64_t buffer_begin_ = 0;
   int64_t buffer_rows_ = 0;
   int64_t done_ = 0;  // everything before it is in sum_
+  std::vector<float> outputs_;
   ProgramVectorAccumulator sum_;
 };
 
