@@ -67,9 +67,12 @@ void AddEvidenceCommand(CLI::App* app, int* exit_code) {
                   "Its name in reports; else the file's");
   sub->add_option("--skip", e.skip, "Leave so many first instructions out");
   sub->add_option("--interval", e.interval,
-                  "Instructions of an interval; longer above 64 intervals")
+                  "Instructions of an interval; longer above 16 intervals")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40))
       ->capture_default_str();
+  sub->add_option("--cache", e.cache,
+                  "Folder that keeps representations, 1 kB an instruction at "
+                  "width 256: further latencies cost no pass of the network");
   sub->add_flag("--totals", e.totals_only,
                 "Times of intervals only, not of single instructions");
   sub->add_option("--device", command->back_end.device,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,12 +12,13 @@
 #include "storage/trace/byte_stream.h"
 #include "storage/trace/reader.h"
 #include "worker/evidence/evidence_builder.h"
+#include "worker/evidence/representation_file.h"
 #include "worker/model/files.h"
 
 namespace perfvec::evidence {
 namespace {
 
-constexpr size_t kMaxIntervals = 64;
+constexpr size_t kMaxIntervals = 16;
 constexpr size_t kNamesInMessages = 10;
 
 // The places of the columns asked for in the trace.
@@ -71,6 +73,84 @@ v1::TraceEvidence ToMessage(const compute::ProgramEvidence& e, size_t width,
   return out;
 }
 
+// Takes the next rows: [count][width] and [count][columns].
+using RowsSink = std::function<void(size_t count, const float* representations,
+                                    const float* latencies)>;
+
+absl::Status RepresentRows(const std::string& path,
+                           compute::Representer* back_end,
+                           const TraceEvidenceOptions& options,
+                           const std::vector<uint32_t>& columns,
+                           RepresentationWriter* keep, const RowsSink& add) {
+  compute::RepresentTraceOptions represent;
+  represent.columns = columns;
+  represent.progress = options.progress;
+  represent.rows = [&](const compute::RepresentedRows& rows) {
+    add(rows.count, rows.outputs, rows.latency_tenth_ns);
+    return keep == nullptr ? absl::OkStatus()
+                           : keep->Append(rows.outputs, rows.count);
+  };
+  auto source = trace::OpenFileSource(path);
+  if (!source.ok()) return source.status();
+  return compute::RepresentTrace(*std::move(source), back_end, represent)
+      .status();
+}
+
+absl::Status ReadRows(const std::string& path,
+                      const std::vector<uint32_t>& columns,
+                      RepresentationReader* kept, const RowsSink& add) {
+  auto source = trace::OpenFileSource(path);
+  if (!source.ok()) return source.status();
+  auto reader = trace::TraceReader::Open(*std::move(source), {false, columns});
+  if (!reader.ok()) return reader.status();
+  trace::TraceChunk chunk;
+  std::vector<float> rows, times;
+  for (;;) {
+    auto more = (*reader)->Next(&chunk);
+    if (!more.ok()) return more.status();
+    if (!*more) return absl::OkStatus();
+    const size_t count = chunk.block.size();
+    absl::Status status = kept->Read(count, &rows);
+    if (!status.ok()) return status;
+    times.clear();
+    for (size_t i = 0; i < count; ++i) {
+      for (const std::vector<uint32_t>& column : chunk.latency_tenth_ns) {
+        times.push_back(static_cast<float>(column[i]));
+      }
+    }
+    add(count, rows.data(), times.data());
+  }
+}
+
+// From the cache, or by the network and into the cache.
+absl::Status MakeRows(const std::string& path, compute::Representer* back_end,
+                      const TraceEvidenceOptions& options,
+                      const std::vector<uint32_t>& columns,
+                      const RowsSink& add) {
+  if (options.cache.empty()) {
+    return RepresentRows(path, back_end, options, columns, nullptr, add);
+  }
+  RepresentationKey key;
+  auto digest = DigestOfTrace(path, &key.instructions);
+  if (!digest.ok()) return digest.status();
+  key.digest = *digest;
+  key.model_id = back_end->model()->id();
+  key.width = static_cast<uint64_t>(back_end->model()->manifest().width);
+  key.bf16 = back_end->Description().find("bf16") != std::string::npos;
+  const std::string file = key.PathIn(options.cache);
+  auto kept = RepresentationReader::Open(file, key);
+  if (!kept.ok()) return kept.status();
+  if (*kept != nullptr) return ReadRows(path, columns, kept->get(), add);
+  std::error_code error;
+  std::filesystem::create_directories(options.cache, error);
+  auto writer = RepresentationWriter::Create(file, key);
+  if (!writer.ok()) return writer.status();
+  absl::Status status =
+      RepresentRows(path, back_end, options, columns, writer->get(), add);
+  if (!status.ok()) return status;
+  return (*writer)->Finish();
+}
+
 }  // namespace
 
 absl::StatusOr<v1::TraceEvidence> MakeTraceEvidence(
@@ -90,27 +170,22 @@ absl::StatusOr<v1::TraceEvidence> MakeTraceEvidence(
   const size_t width = static_cast<size_t>(model.manifest().width);
   compute::EvidenceBuilder builder(
       {width, chosen.size(), options.interval, kMaxIntervals});
-  compute::RepresentTraceOptions represent;
-  represent.columns = *columns;
-  represent.progress = options.progress;
-  const int64_t skip = static_cast<int64_t>(options.skip);
-  represent.rows = [&](const compute::RepresentedRows& rows) {
-    const size_t from = static_cast<size_t>(std::clamp<int64_t>(
-        skip - rows.first, 0, static_cast<int64_t>(rows.count)));
-    builder.Add(rows.outputs + from * width,
-                rows.latency_tenth_ns + from * chosen.size(),
-                rows.count - from);
-    return absl::OkStatus();
+  uint64_t seen = 0;
+  const RowsSink add = [&](size_t count, const float* outputs,
+                           const float* times) {
+    const size_t from = static_cast<size_t>(
+        std::min<uint64_t>(count, options.skip - std::min(options.skip, seen)));
+    builder.Add(outputs + from * width, times + from * chosen.size(),
+                count - from);
+    seen += count;
   };
-  auto source = trace::OpenFileSource(path);
-  if (!source.ok()) return source.status();
-  auto sum = compute::RepresentTrace(*std::move(source), back_end, represent);
-  if (!sum.ok()) return sum.status();
+  absl::Status status = MakeRows(path, back_end, options, *columns, add);
+  if (!status.ok()) return status;
   compute::ProgramEvidence evidence = builder.Take();
   if (evidence.instructions == 0) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": expected more than ", options.skip,
-                     " instructions, found ", sum->instructions()));
+                     " instructions, found ", seen));
   }
   if (options.totals_only) evidence.gram.clear();
   v1::TraceEvidence out = ToMessage(evidence, width, chosen);

@@ -28,9 +28,12 @@ struct TraceEvidenceOptions {
   std::string program;               // "": the file's name without ".pvt"
   std::vector<std::string> columns;  // of the trace, by name; empty: all
   uint64_t skip = 0;                 // instructions from the start on
-  uint64_t interval = 10000;         // instructions; longer above 64 intervals
+  uint64_t interval = 10000;         // instructions; longer above 16 intervals
   // Totals of intervals only, no sums of products.
   bool totals_only = false;
+  // A directory that keeps representations, 4 bytes × width an instruction; if
+  // it has those of the trace, the network does not run. Empty: none.
+  std::string cache;
   std::function<absl::Status(const compute::TraceProgress&)> progress;
 };
 

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <random>
 #include <string>
@@ -151,6 +153,72 @@ TEST_F(TraceEvidenceTest, IsTheSumOverInstructions) {
   EXPECT_TRUE(e->gram().empty());
   EXPECT_TRUE(e->columns(0).cross().empty());
   EXPECT_EQ(e->columns(1).interval_times(1), time);
+}
+
+TEST_F(TraceEvidenceTest, KeptRepresentationsGiveTheSame) {
+  const Program p = MakeProgram(1);
+  TraceEvidenceOptions options;
+  options.skip = 100;
+  auto fresh = MakeTraceEvidence(p.path, back_end_.get(), options);
+  ASSERT_TRUE(fresh.ok()) << fresh.status();
+  options.cache = ::testing::TempDir() + "/evidence_cache";
+  std::filesystem::remove_all(options.cache);
+  const auto same = [&](const v1::TraceEvidence& e) {
+    ASSERT_EQ(e.gram_size(), fresh->gram_size());
+    for (int i = 0; i < e.gram_size(); ++i) {
+      ASSERT_NEAR(e.gram(i), fresh->gram(i), 1e-5 * fresh->gram(i) + 1e-5);
+    }
+    const auto& cross = e.columns(7).cross();
+    for (int i = 0; i < cross.size(); ++i) {
+      const double expected = fresh->columns(7).cross(i);
+      ASSERT_NEAR(cross[i], expected, 1e-5 * expected + 1e-4);
+    }
+    EXPECT_EQ(e.columns(7).interval_times(0),
+              fresh->columns(7).interval_times(0));
+  };
+  auto made = MakeTraceEvidence(p.path, back_end_.get(), options);
+  ASSERT_TRUE(made.ok()) << made.status();
+  same(*made);
+  // A back end that is never asked: the rows come from the file.
+  class Idle : public compute::Representer {
+   public:
+    explicit Idle(compute::Representer* like) : like_(like) {}
+    const std::shared_ptr<const compute::FoundationModel>& model()
+        const override {
+      return like_->model();
+    }
+    std::string Description() const override { return like_->Description(); }
+    int PreferredLanes() const override { return 1; }
+    absl::Status Run(const compute::LaneBatch&, double*) override {
+      return absl::InternalError("the network was run");
+    }
+
+   private:
+    compute::Representer* like_;
+  } idle(back_end_.get());
+  auto kept = MakeTraceEvidence(p.path, &idle, options);
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  same(*kept);
+  // Other instructions are not those.
+  const Program other = MakeProgram(2);
+  EXPECT_EQ(MakeTraceEvidence(other.path, &idle, options).status().code(),
+            absl::StatusCode::kInternal);
+
+  ASSERT_EQ(
+      std::distance(std::filesystem::directory_iterator(options.cache), {}), 1);
+  const auto file =
+      std::filesystem::directory_iterator(options.cache)->path().string();
+  {
+    std::fstream damage(file, std::ios::in | std::ios::out | std::ios::binary);
+    damage.seekp(5000);
+    damage.put('x');
+  }
+  kept = MakeTraceEvidence(p.path, &idle, options);
+  EXPECT_EQ(kept.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(kept.status().message()), HasSubstr("delete it"));
+  std::filesystem::resize_file(file, 3000);
+  kept = MakeTraceEvidence(p.path, &idle, options);
+  EXPECT_EQ(kept.status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST_F(TraceEvidenceTest, WhatCannotBeUsedIsNamed) {
