@@ -45,17 +45,13 @@
 #include "perfvec/storage/v1/records.pb.h"
 #include "perfvec/v1/prediction_service.pb.h"
 #include "perfvec/v1/resources.pb.h"
+#include "server/predictor/intervals.h"
 #include "server/predictor/name_book.h"
 #include "server/predictor/reader_gate.h"
 #include "server/predictor/state.h"
 #include "storage/registry.h"
 
 namespace perfvec::server {
-
-// Of intervals where the request names none.
-inline constexpr double kDefaultConfidence = 0.9;
-// What the programs left out of a training can tell.
-inline constexpr double kMaxConfidence = 0.99;
 
 // A reference is at most "name@alias", 128 characters each.
 inline constexpr size_t kMaxRefLength = 257;

@@ -1,10 +1,8 @@
 // The reading side of the predictor: look-ups and what they say when they fail.
-#include <cmath>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "boost/math/distributions/normal.hpp"
 #include "server/predictor.h"
 
 namespace perfvec::server {
@@ -35,41 +33,6 @@ const v1::JobState kQueued = v1::JOB_STATE_QUEUED;
 // Starts fetching a vector while something else is looked up.
 void Prefetch(const float* values, int64_t width) {
   for (int64_t k = 0; k < width; k += 16) __builtin_prefetch(values + k);
-}
-
-// The variance of log time that the architecture's vector itself brings.
-double VectorVariance(const VectorSpread& spread, const float* program,
-                      int64_t width, double time_tenth_ns) {
-  float dots[kMaxFactorPanels * kPanelRows];
-  BestKernels().rank(program, spread.panels.get(), spread.panel_count, width,
-                     dots);
-  double variance = 0;
-  for (int64_t r = 0; r < spread.panel_count * kPanelRows; ++r) {
-    const double deviation = dots[r] / time_tenth_ns;
-    variance += deviation * deviation;
-  }
-  return variance + spread.more_variance;
-}
-
-void SetInterval(const Model& model, const ItemVector& program,
-                 const ItemVector& architecture, double confidence,
-                 v1::PredictResponse* response) {
-  const compute::Calibration& c = *model.calibration;
-  double half = c.Quantile(confidence) * program.spread->spread;
-  if (!architecture.spread->trained) {
-    const double z = boost::math::quantile(
-        boost::math::complement(boost::math::normal(), (1 - confidence) / 2));
-    half = std::sqrt(half * half +
-                     z * z *
-                         VectorVariance(*architecture.spread, program.values,
-                                        model.tables[0].width(),
-                                        response->time_ns() * 10));
-  }
-  response->set_confidence(confidence);
-  response->set_low_ns(response->time_ns() * std::exp(-half));
-  response->set_high_ns(response->time_ns() * std::exp(half));
-  response->set_program_out_of_distribution(program.spread->strange);
-  response->set_architecture_out_of_distribution(architecture.spread->strange);
 }
 
 // What the item's vector under `model` is waiting for, and what to do.
@@ -186,13 +149,8 @@ absl::Status View::Predict(absl::string_view program,
                            v1::PredictResponse* response) const {
   const auto m = FindModel(model);
   if (!m.ok()) return m.status();
-  if (confidence == 0) {
-    confidence = kDefaultConfidence;
-  } else if (!(confidence > 0) || !(confidence <= kMaxConfidence)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("confidence: expected a number above 0 and up to ",
-                     kMaxConfidence, ", found ", confidence));
-  }
+  const auto intervals = Intervals::Make(**m, confidence);
+  if (!intervals.ok()) return intervals.status();
   const auto p = FindVector(Kind::kProgram, program, **m);
   if (!p.ok()) return p.status();
   Prefetch((*p)->values, (*m)->tables[0].width());
@@ -210,8 +168,13 @@ absl::Status View::Predict(absl::string_view program,
   response->set_program((*p)->item->label);
   response->set_architecture((*a)->item->label);
   response->set_model_id((*m)->model_id);
-  if ((*m)->calibration != nullptr) {
-    SetInterval(**m, **p, **a, confidence, response);
+  if (intervals->known()) {
+    const double factor = intervals->Factor(**p, **a, 10 * time_ns);
+    response->set_confidence(intervals->confidence());
+    response->set_low_ns(time_ns / factor);
+    response->set_high_ns(time_ns * factor);
+    response->set_program_out_of_distribution((*p)->spread->strange);
+    response->set_architecture_out_of_distribution((*a)->spread->strange);
   }
   return absl::OkStatus();
 }

@@ -58,8 +58,13 @@ class Ranker {
  public:
   Ranker(const v1::RankRequest& request,
          const std::vector<CompiledConstraint>& constraints, size_t limit,
-         std::optional<double> fixed_factor, v1::RankResponse* response)
+         std::optional<double> fixed_factor, const Model& model,
+         const ItemVector& subject, const Intervals& intervals,
+         v1::RankResponse* response)
       : request_(request),
+        model_(model),
+        subject_(subject),
+        intervals_(intervals),
         constraints_(constraints),
         limit_(limit),
         fixed_factor_(fixed_factor),
@@ -103,7 +108,9 @@ class Ranker {
       item->set_objective_value(entry.value);
       const double best = best_.front().value;
       item->set_relative_to_best(entry.value == best ? 1 : entry.value / best);
+      if (intervals_.known()) AddInterval(entry, item);
     }
+    if (intervals_.known()) response_.set_confidence(intervals_.confidence());
     response_.set_considered(considered_);
     response_.set_excluded_by_constraints(by_constraints_);
     response_.set_excluded_by_deadline(by_deadline_);
@@ -112,6 +119,19 @@ class Ranker {
   }
 
  private:
+  void AddInterval(const Entry& entry, v1::RankResponse::Item* item) {
+    const ItemVector* listed = entry.item->FindVector(&model_);
+    const bool programs = request_.has_architecture();
+    const ItemVector& program = programs ? *listed : subject_;
+    const ItemVector& architecture = programs ? subject_ : *listed;
+    const double factor =
+        intervals_.Factor(program, architecture, 10 * entry.time_ns);
+    item->set_low_ns(entry.time_ns / factor);
+    item->set_high_ns(entry.time_ns * factor);
+    item->set_program_out_of_distribution(program.spread->strange);
+    item->set_architecture_out_of_distribution(architecture.spread->strange);
+  }
+
   // A heap with the worst of the best on top.
   void Keep(Entry entry) {
     if (best_.size() == limit_) {
@@ -124,6 +144,9 @@ class Ranker {
   }
 
   const v1::RankRequest& request_;
+  const Model& model_;
+  const ItemVector& subject_;
+  const Intervals& intervals_;
   const std::vector<CompiledConstraint>& constraints_;
   const size_t limit_;
   const std::optional<double> fixed_factor_;
@@ -230,6 +253,8 @@ absl::Status Rank(const Snapshot& snapshot, const v1::RankRequest& request,
       CompileConstraints(among, request.constraints(),
                          snapshot.books().attributes[static_cast<int>(among)]);
   if (!constraints.ok()) return constraints.status();
+  const auto intervals = Intervals::Make(**model, request.confidence());
+  if (!intervals.ok()) return intervals.status();
 
   const Item& item = *(*subject)->item;
   std::optional<double> fixed_factor;  // the same for all candidates
@@ -249,7 +274,8 @@ absl::Status Rank(const Snapshot& snapshot, const v1::RankRequest& request,
   const VectorTable& table = (*model)->table(among);
   const size_t limit =
       request.limit() == 0 ? kDefaultRankLimit : request.limit();
-  Ranker ranker(request, *constraints, limit, fixed_factor, response);
+  Ranker ranker(request, *constraints, limit, fixed_factor, **model, **subject,
+                *intervals, response);
   const absl::Status status =
       request.candidates_size() > 0
           ? ConsiderCandidates(snapshot, among, **model, (*subject)->values,

@@ -13,7 +13,8 @@ namespace {
 struct MatrixOptions {
   std::vector<std::string> programs, architectures;
   std::string model;
-  bool csv = false;
+  bool csv = false, intervals = false;
+  double confidence = 0;
 };
 
 // As many digits as a double has, so that nothing is lost on the way.
@@ -28,18 +29,21 @@ class MatrixPrinter {
     if (columns_.empty() && answer.architectures_size() > 0) {
       columns_.assign(answer.architectures().begin(),
                       answer.architectures().end());
-      Begin(answer.model_id());
+      Begin(answer);
     }
-    const size_t width = columns_.size();
-    if (static_cast<size_t>(answer.time_ns_size()) !=
-        width * answer.programs_size()) {
-      return absl::InternalError(
-          absl::StrCat("expected ", answer.programs_size(), " rows of ", width,
-                       " times, found ", answer.time_ns_size(), " times"));
+    const int width = static_cast<int>(columns_.size());
+    const int cells = width * answer.programs_size();
+    const int bounds = intervals_ ? cells : 0;
+    if (answer.time_ns_size() != cells || answer.low_ns_size() != bounds ||
+        answer.high_ns_size() != bounds ||
+        answer.program_out_of_distribution_size() !=
+            (intervals_ ? answer.programs_size() : 0)) {
+      return absl::InternalError(absl::StrCat(
+          "expected ", answer.programs_size(), " rows of ", width,
+          " times and intervals if any, found ", answer.time_ns_size(),
+          " times and ", answer.low_ns_size(), " intervals"));
     }
-    for (int r = 0; r < answer.programs_size(); ++r) {
-      Row(answer.programs(r), answer.time_ns().data() + r * width);
-    }
+    for (int r = 0; r < answer.programs_size(); ++r) Row(answer, r);
     if (table_) std::cout << table_->Render();
     return std::cout.good()
                ? absl::OkStatus()
@@ -52,42 +56,97 @@ class MatrixPrinter {
 
  private:
   // Names are [A-Za-z0-9._+@-]: they need no quoting in any form.
-  void Begin(const std::string& model_id) {
+  void Begin(const api::PredictMatrixResponse& answer) {
     begun_ = true;
+    intervals_ = answer.confidence() > 0;
     if (json_) {
-      std::cout << "{\"model_id\": \"" << model_id
+      std::cout << "{\"model_id\": \"" << answer.model_id()
                 << "\", \"architectures\": [\""
-                << absl::StrJoin(columns_, "\", \"") << "\"], \"rows\": [";
+                << absl::StrJoin(columns_, "\", \"") << "\"], ";
+      if (intervals_) {
+        std::vector<std::string> strange;
+        for (bool one : answer.architecture_out_of_distribution()) {
+          strange.push_back(one ? "true" : "false");
+        }
+        std::cout << "\"architecture_out_of_distribution\": ["
+                  << absl::StrJoin(strange, ", ")
+                  << "], \"confidence\": " << Exact(answer.confidence())
+                  << ", ";
+      }
+      std::cout << "\"rows\": [";
     } else if (csv_) {
-      std::cout << "program," << absl::StrJoin(columns_, ",") << "\n";
+      std::cout << "program," << absl::StrJoin(columns_, ",");
+      if (intervals_) {
+        std::cout << "," << absl::StrJoin(columns_, ".low,") << ".low,"
+                  << absl::StrJoin(columns_, ".high,")
+                  << ".high,out_of_distribution";
+      }
+      std::cout << "\n";
     } else {
       std::vector<Table::Column> columns = {{"PROGRAM", Table::kLeft}};
       for (const auto& name : columns_) {
         columns.push_back({name, Table::kRight});
       }
+      if (intervals_) columns.push_back({"NOTE"});
       table_ = std::make_unique<Table>(std::move(columns), 0);
     }
   }
 
-  void Row(const std::string& program, const double* time_ns) {
-    std::vector<std::string> cells;
+  // NaN: no valid time.
+  std::vector<std::string> Numbers(const double* values) const {
+    std::vector<std::string> out;
     for (size_t c = 0; c < columns_.size(); ++c) {
-      // NaN: no valid time.
-      if (!std::isfinite(time_ns[c])) {
-        cells.push_back(json_ ? "null" : csv_ ? "" : "-");
-      } else if (json_ || csv_) {
-        cells.push_back(Exact(time_ns[c]));
-      } else {
-        cells.push_back(FormatTimeNs(time_ns[c]));
-      }
+      out.push_back(std::isfinite(values[c]) ? Exact(values[c])
+                    : json_                  ? "null"
+                                             : "");
     }
+    return out;
+  }
+
+  void Row(const api::PredictMatrixResponse& answer, int r) {
+    const size_t at = static_cast<size_t>(r) * columns_.size();
+    const double* const time_ns = answer.time_ns().data() + at;
+    const double* const low_ns =
+        intervals_ ? answer.low_ns().data() + at : nullptr;
+    const double* const high_ns =
+        intervals_ ? answer.high_ns().data() + at : nullptr;
+    const std::string& program = answer.programs(r);
+    const bool strange = intervals_ && answer.program_out_of_distribution(r);
     if (json_) {
       std::cout << (rows_ > 0 ? ",\n" : "\n") << "{\"program\": \"" << program
-                << "\", \"time_ns\": [" << absl::StrJoin(cells, ", ") << "]}";
+                << "\", \"time_ns\": ["
+                << absl::StrJoin(Numbers(time_ns), ", ");
+      if (intervals_) {
+        std::cout << "], \"low_ns\": [" << absl::StrJoin(Numbers(low_ns), ", ")
+                  << "], \"high_ns\": ["
+                  << absl::StrJoin(Numbers(high_ns), ", ")
+                  << "], \"out_of_distribution\": "
+                  << (strange ? "true" : "false") << "}";
+      } else {
+        std::cout << "]}";
+      }
     } else if (csv_) {
-      std::cout << program << "," << absl::StrJoin(cells, ",") << "\n";
+      std::cout << program << "," << absl::StrJoin(Numbers(time_ns), ",");
+      if (intervals_) {
+        std::cout << "," << absl::StrJoin(Numbers(low_ns), ",") << ","
+                  << absl::StrJoin(Numbers(high_ns), ",") << ","
+                  << (strange ? 1 : 0);
+      }
+      std::cout << "\n";
     } else {
-      cells.insert(cells.begin(), program);
+      std::vector<std::string> cells = {program};
+      for (size_t c = 0; c < columns_.size(); ++c) {
+        if (!std::isfinite(time_ns[c])) {
+          cells.push_back("-");
+        } else if (intervals_) {
+          cells.push_back(absl::StrCat(FormatTimeNs(time_ns[c]), " (",
+                                       FormatTimeNs(low_ns[c]), " to ",
+                                       FormatTimeNs(high_ns[c]), ")"));
+        } else {
+          cells.push_back(FormatTimeNs(time_ns[c]));
+        }
+      }
+      if (intervals_) cells.push_back(strange ? "out of distribution" : "");
       table_->Add(std::move(cells));
     }
     ++rows_;
@@ -95,6 +154,7 @@ class MatrixPrinter {
 
   const bool json_, csv_;
   bool begun_ = false;
+  bool intervals_ = false;
   uint64_t rows_ = 0;
   std::vector<std::string> columns_;
   std::unique_ptr<Table> table_;
@@ -109,6 +169,8 @@ absl::Status Matrix(Context& context, const MatrixOptions& options) {
     request.add_architectures(name);
   }
   request.set_model(options.model);
+  request.set_intervals(options.intervals);
+  request.set_confidence(options.confidence);
   MatrixPrinter printer(context.json, options.csv);
   absl::Status status = (*client)->PredictMatrix(
       request, [&](const api::PredictMatrixResponse& answer) {
@@ -125,7 +187,8 @@ void AddMatrixCommand(CLI::App& app, Context& context) {
   CLI::App* command = AddCommand(
       app, "matrix", "Predict every pair of some programs and architectures",
       {"perfvec matrix --program lbm --program mcf",
-       "perfvec matrix --csv > times.csv"});
+       "perfvec matrix --csv > times.csv",
+       "perfvec matrix --program lbm --intervals --json"});
   command
       ->add_option("--program", options->programs,
                    "A row; may be repeated. Without it: all programs that "
@@ -144,6 +207,15 @@ void AddMatrixCommand(CLI::App& app, Context& context) {
       ->type_name(kModelType);
   command->add_flag("--csv", options->csv,
                     "Comma-separated values, times in ns");
+  auto* intervals = command->add_flag(
+      "--intervals", options->intervals,
+      "Also the interval of each time, if the model is calibrated");
+  command
+      ->add_option("--confidence", options->confidence,
+                   "Of the intervals: 0.9 if not given, 0.99 at most")
+      ->check(CLI::Range(0.01, 0.99))
+      ->type_name("SHARE")
+      ->needs(intervals);
   SetAction(command, context,
             [&context, options] { return Matrix(context, *options); });
 }

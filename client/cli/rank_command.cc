@@ -12,6 +12,7 @@ struct RankOptions {
   std::string program, architecture, model, objective = "time", deadline;
   std::vector<std::string> where, candidates;
   int32_t limit = 20;
+  double confidence = 0;
 };
 
 absl::StatusOr<int32_t> ParseRankLimit(absl::string_view text) {
@@ -45,6 +46,7 @@ absl::StatusOr<api::RankRequest> ToRequest(const RankOptions& options) {
     request.set_deadline_ns(absl::ToDoubleNanoseconds(*deadline));
   }
   request.set_limit(options.limit);
+  request.set_confidence(options.confidence);
   for (const std::string& name : options.candidates) {
     request.add_candidates(name);
   }
@@ -84,6 +86,12 @@ void PrintTable(const api::RankRequest& request,
         {objective == api::OBJECTIVE_COST ? "COST" : "ENERGY", Table::kRight});
   }
   columns.push_back({"RELATIVE", Table::kRight});
+  const bool intervals = answer.confidence() > 0;
+  if (intervals) {
+    columns.push_back({"FROM", Table::kRight});
+    columns.push_back({"TO", Table::kRight});
+    columns.push_back({"NOTE"});
+  }
   Table table(std::move(columns), OutputWidth());
   int rank = 0;
   for (const auto& item : answer.items()) {
@@ -93,6 +101,15 @@ void PrintTable(const api::RankRequest& request,
       row.push_back(ObjectiveValue(objective, item.objective_value()));
     }
     row.push_back(absl::StrFormat("%.2fx", item.relative_to_best()));
+    if (intervals) {
+      row.push_back(FormatTimeNs(item.low_ns()));
+      row.push_back(FormatTimeNs(item.high_ns()));
+      row.push_back(item.program_out_of_distribution()
+                        ? "program out of distribution"
+                    : item.architecture_out_of_distribution()
+                        ? "architecture out of distribution"
+                        : "");
+    }
     table.Add(std::move(row));
   }
   std::cout << table.Render();
@@ -160,6 +177,11 @@ void AddRankCommand(CLI::App& app, Context& context) {
   command->add_option("--limit", options->limit, "At most so many rows [20]")
       ->check(Parses(&ParseRankLimit))
       ->type_name("N");
+  command
+      ->add_option("--confidence", options->confidence,
+                   "Of the intervals: 0.9 if not given, 0.99 at most")
+      ->check(CLI::Range(0.01, 0.99))
+      ->type_name("SHARE");
   command->callback([&context, options] {
     if (options->program.empty() && options->architecture.empty()) {
       throw CLI::RequiredError("rank needs PROGRAM or --architecture");

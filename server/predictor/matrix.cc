@@ -18,8 +18,9 @@ int64_t PanelsFor(int64_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
 
 }  // namespace
 
-MatrixCursor::MatrixCursor(Snapshot snapshot, const Model& model)
-    : snapshot_(std::move(snapshot)), model_(model) {}
+MatrixCursor::MatrixCursor(Snapshot snapshot, const Model& model,
+                           Intervals intervals)
+    : snapshot_(std::move(snapshot)), model_(model), intervals_(intervals) {}
 
 absl::Status MatrixCursor::Resolve(
     Kind kind, const google::protobuf::RepeatedPtrField<std::string>& refs,
@@ -43,8 +44,11 @@ absl::StatusOr<std::unique_ptr<MatrixCursor>> MatrixCursor::Start(
     Snapshot snapshot, const v1::PredictMatrixRequest& request) {
   const auto model = snapshot.FindModel(request.model());
   if (!model.ok()) return model.status();
+  const auto intervals = Intervals::Make(**model, request.confidence());
+  if (!intervals.ok()) return intervals.status();
   std::unique_ptr<MatrixCursor> cursor(
-      new MatrixCursor(std::move(snapshot), **model));
+      new MatrixCursor(std::move(snapshot), **model, *intervals));
+  cursor->with_intervals_ = request.intervals() && intervals->known();
   absl::Status status =
       cursor->Resolve(Kind::kProgram, request.programs(), &cursor->programs_);
   if (!status.ok()) return status;
@@ -83,8 +87,10 @@ absl::StatusOr<std::unique_ptr<MatrixCursor>> MatrixCursor::Start(
   cursor->column_panels_ =
       NewAlignedFloats(PanelsFor(count) * kPanelRows * table.width());
   table.Pack(columns.data(), count, cursor->column_panels_.get());
+  const int64_t cell_bytes =
+      (cursor->with_intervals_ ? 3 : 1) * static_cast<int64_t>(sizeof(double));
   int64_t rows = (kMaxMatrixMessageBytes - kMessageOverheadBytes) /
-                 (count * sizeof(double) + kLabelBytes);
+                 (count * cell_bytes + kLabelBytes);
   rows = std::clamp<int64_t>(rows, 1, kMaxRowsPerMessage);
   if (rows > kPanelRows) rows -= rows % kPanelRows;
   cursor->rows_per_message_ = rows;
@@ -108,6 +114,25 @@ void MatrixCursor::TakeRows(std::vector<int64_t>* rows) {
   }
 }
 
+// Of the last row of the message, which is `row` of the table.
+void MatrixCursor::AddIntervals(int64_t row,
+                                v1::PredictMatrixResponse* message) const {
+  const ItemVector& program = VectorAt(Kind::kProgram, row);
+  const double trained = intervals_.TrainedFactor(program);
+  const int first = message->time_ns_size() - static_cast<int>(columns_.size());
+  for (size_t j = 0; j < columns_.size(); ++j) {
+    const ItemVector& architecture = VectorAt(Kind::kArchitecture, columns_[j]);
+    const double time_ns = message->time_ns(first + static_cast<int>(j));
+    const double factor =
+        architecture.spread->trained
+            ? trained
+            : intervals_.Factor(program, architecture, 10 * time_ns);
+    message->add_low_ns(time_ns / factor);
+    message->add_high_ns(time_ns * factor);
+  }
+  message->add_program_out_of_distribution(program.spread->strange);
+}
+
 bool MatrixCursor::Next(v1::PredictMatrixResponse* message) {
   message->Clear();
   message->set_model_id(model_.model_id);
@@ -116,7 +141,12 @@ bool MatrixCursor::Next(v1::PredictMatrixResponse* message) {
     for (int64_t row : columns_) {
       message->add_architectures(
           model_.table(Kind::kArchitecture).row(row).item->label);
+      if (with_intervals_) {
+        message->add_architecture_out_of_distribution(
+            VectorAt(Kind::kArchitecture, row).spread->strange);
+      }
     }
+    if (with_intervals_) message->set_confidence(intervals_.confidence());
     return true;
   }
   std::vector<int64_t> rows;
@@ -129,6 +159,10 @@ bool MatrixCursor::Next(v1::PredictMatrixResponse* message) {
                        column_panels_.get(), column_panels, table.width(),
                        times_.data());
   message->mutable_time_ns()->Reserve(rows.size() * columns_.size());
+  if (with_intervals_) {
+    message->mutable_low_ns()->Reserve(rows.size() * columns_.size());
+    message->mutable_high_ns()->Reserve(rows.size() * columns_.size());
+  }
   for (int64_t i = 0; i < rows.size(); ++i) {
     message->add_programs(table.row(rows[i]).item->label);
     const int64_t count = columns_.size();
@@ -139,6 +173,7 @@ bool MatrixCursor::Next(v1::PredictMatrixResponse* message) {
         time_ns[j] = std::numeric_limits<double>::quiet_NaN();
       }
     }
+    if (with_intervals_) AddIntervals(rows[i], message);
   }
   return true;
 }

@@ -35,15 +35,21 @@ class MatrixCursor {
   bool Next(v1::PredictMatrixResponse* message);
 
  private:
-  MatrixCursor(Snapshot snapshot, const Model& model);
+  MatrixCursor(Snapshot snapshot, const Model& model, Intervals intervals);
   absl::Status Resolve(
       Kind kind, const google::protobuf::RepeatedPtrField<std::string>& refs,
       std::vector<int64_t>* rows) const;
   // The next rows of the request, at most `rows_per_message_`.
   void TakeRows(std::vector<int64_t>* rows);
+  const ItemVector& VectorAt(Kind kind, int64_t row) const {
+    return *model_.table(kind).row(row).item->FindVector(&model_);
+  }
+  void AddIntervals(int64_t row, v1::PredictMatrixResponse* message) const;
 
   const Snapshot snapshot_;
   const Model& model_;
+  const Intervals intervals_;
+  bool with_intervals_ = false;
   bool header_sent_ = false;
   std::vector<int64_t> columns_;
   AlignedFloats column_panels_;

@@ -4,7 +4,10 @@
 // core, the client to another. The client keeps 16 calls open; its requests are
 // serialised beforehand and it does not parse the answers, so that it costs the
 // same for both. Rows: predict (calls/s) and predict_cpu (the server's CPU
-// microseconds a call). predict_rank and predict_matrix are the server's CPU
+// microseconds a call); the same with predict_trained and predict_learned,
+// whose answers carry intervals (on trained architectures, and on learned ones
+// with a covariance), against predict, whose model is not calibrated.
+// predict_rank and predict_matrix are the server's CPU
 // time for a ranking and a matrix over RPC against the kernel alone: what the
 // RPC around it costs.
 #include <fcntl.h>
@@ -66,6 +69,21 @@ void Pin(int core) {
   sched_setaffinity(0, sizeof(cores), &cores);
 }
 
+// Manifest of a calibrated model: an interval costs the same whatever stands
+// in it.
+std::string Calibrated() {
+  compute::Calibration c;
+  c.quantiles = {{0.5, 0.03}, {0.9, 0.1}, {0.99, 0.3}};
+  c.growth = 1;
+  c.noise = 0.05;
+  c.mean.assign(kWidth, 0);
+  c.components.assign(16 * kWidth, 0.01);
+  c.references.assign(16 * 120, 0.1);
+  c.directions.assign(16 * kWidth, 1.0 / 16);
+  return absl::StrCat(
+      "{\"calibration\": ", compute::SerializeCalibration(c, kWidth), "}");
+}
+
 std::string ProgramName(int i) { return absl::StrCat("spec2017-", i, ".ref"); }
 std::string ArchitectureName(int i) { return absl::StrCat("o3-random-", i); }
 
@@ -84,6 +102,11 @@ void Fill(Predictor* predictor) {
     std::exit(1);
   };
   check(predictor->AddModel(model));
+  model.set_name("calibrated");
+  model.set_model_id(std::string(64, 'b'));
+  model.clear_aliases();
+  model.set_manifest_json(Calibrated());
+  check(predictor->AddModel(model));
   for (int i = 0; i < kPrograms; ++i) {
     v1::Program program;
     program.set_name(ProgramName(i));
@@ -92,18 +115,27 @@ void Fill(Predictor* predictor) {
     storage::v1::ProgramVectorRecord vector;
     vector.set_program_name(program.name());
     vector.set_program_version(1);
-    vector.set_model_id(model.model_id());
     vector.set_instructions(1000000000);
     for (int k = 0; k < kWidth; ++k) vector.add_values(value(random));
-    check(predictor->AddProgramVector(vector));
+    for (char id : {'a', 'b'}) {
+      vector.set_model_id(std::string(64, id));
+      check(predictor->AddProgramVector(vector));
+    }
   }
   for (int i = 0; i < kArchitectures; ++i) {
     v1::Architecture architecture;
     architecture.set_name(ArchitectureName(i));
     architecture.set_version(1);
     auto* vector = architecture.add_vectors();
-    vector->set_model_id(model.model_id());
+    vector->set_model_id(std::string(64, 'a'));
     for (int k = 0; k < kWidth; ++k) vector->add_values(value(random));
+    auto* calibrated = architecture.add_vectors();
+    *calibrated = *vector;
+    calibrated->set_model_id(std::string(64, 'b'));
+    calibrated->set_origin(i % 2 == 0 ? "trained" : "learned");
+    for (int k = 0; i % 2 != 0 && k < 16 * kWidth; ++k) {
+      calibrated->mutable_uncertainty()->add_factors(value(random) / 1000);
+    }
     check(predictor->AddArchitecture(architecture));
   }
 }
@@ -217,25 +249,32 @@ grpc::ByteBuffer ToBuffer(const google::protobuf::Message& message) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-void BenchPredict(Client& client) {
+// On architectures of even number (trained, of the calibrated model) or odd.
+std::vector<grpc::ByteBuffer> Requests(const std::string& model, int odd) {
   std::mt19937 random(20261121);
   std::vector<grpc::ByteBuffer> requests;
   for (int i = 0; i < 4096; ++i) {
     v1::PredictRequest request;
     request.set_program(ProgramName(random() % kPrograms));
-    request.set_architecture(ArchitectureName(random() % kArchitectures));
+    request.set_architecture(
+        ArchitectureName(random() % (kArchitectures / 2) * 2 + odd));
+    request.set_model(model);
     requests.push_back(ToBuffer(request));
   }
-  const std::vector<grpc::ByteBuffer> empty = {
-      ToBuffer(google::protobuf::Empty())};
+  return requests;
+}
+
+void BenchPredict(Client& client, const std::string& row,
+                  const std::string& method,
+                  const std::vector<grpc::ByteBuffer>& requests,
+                  const std::string& rival_method,
+                  const std::vector<grpc::ByteBuffer>& rival_requests) {
   std::vector<double> rate, empty_rate, cpu, empty_cpu;
   for (int i = 0; i < 201; ++i) {
     Client::Figures ours{}, rival{};
-    const auto run_ours = [&] {
-      ours = client.Run(absl::StrCat(kPackage, "Predict"), requests, kCalls);
-    };
+    const auto run_ours = [&] { ours = client.Run(method, requests, kCalls); };
     if (i % 2 == 0) run_ours();
-    rival = client.Run(kEmptyMethod, empty, kCalls);
+    rival = client.Run(rival_method, rival_requests, kCalls);
     if (i % 2 != 0) run_ours();
     if (i == 0) continue;
     rate.push_back(ours.calls_per_second);
@@ -244,10 +283,10 @@ void BenchPredict(Client& client) {
     empty_cpu.push_back(rival.server_microseconds);
   }
   bench::PairOptions options;
-  options.row = "predict";
+  options.row = row;
   options.unit = "calls/s";
   bench::PrintRow(options, rate, empty_rate, {{"open_calls", kOpenCalls}});
-  options.row = "predict_cpu";
+  options.row = row + "_cpu";
   options.unit = "us/call";
   options.higher_is_better = false;
   bench::PrintRow(options, cpu, empty_cpu, {{"open_calls", kOpenCalls}});
@@ -327,7 +366,14 @@ int Main(const char* self) {
   Pin(1);
   {
     Client client(port, server);
-    BenchPredict(client);
+    const std::string predict = absl::StrCat(kPackage, "Predict");
+    const auto plain = Requests("", 0);
+    BenchPredict(client, "predict", predict, plain, kEmptyMethod,
+                 {ToBuffer(google::protobuf::Empty())});
+    BenchPredict(client, "predict_trained", predict, Requests("calibrated", 0),
+                 predict, plain);
+    BenchPredict(client, "predict_learned", predict, Requests("calibrated", 1),
+                 predict, plain);
     BenchAround(client);
   }
   close(to_server[1]);

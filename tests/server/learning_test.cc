@@ -240,6 +240,50 @@ TEST_F(LearningTest, PredictionsCarryIntervals) {
     EXPECT_THAT(status.error_message(), HasSubstr("up to 0.99"));
   }
 
+  // Rankings and matrices carry the same intervals.
+  v1::RankRequest rank;
+  rank.set_program("p0");
+  v1::RankResponse ranked;
+  ASSERT_TRUE(predictions_->Rank(Context().get(), rank, &ranked).ok());
+  EXPECT_DOUBLE_EQ(ranked.confidence(), 0.9);
+  ASSERT_EQ(ranked.items_size(), 3);
+  EXPECT_EQ(ranked.items(0).name(), "a0@1");
+  EXPECT_EQ(ranked.items(0).low_ns(), trained.low_ns());
+  EXPECT_EQ(ranked.items(2).name(), "lab@1");
+  EXPECT_EQ(ranked.items(2).high_ns(), learned.high_ns());
+  EXPECT_EQ(ranked.items(2).architecture_out_of_distribution(),
+            learned.architecture_out_of_distribution());
+  rank.set_architecture("lab");
+  rank.set_confidence(1);
+  EXPECT_EQ(predictions_->Rank(Context().get(), rank, &ranked).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  rank.clear_confidence();
+  ASSERT_TRUE(predictions_->Rank(Context().get(), rank, &ranked).ok());
+  EXPECT_EQ(ranked.items(0).high_ns(), learned.high_ns());
+
+  v1::PredictMatrixRequest matrix;
+  matrix.add_programs("p1");
+  matrix.add_programs("p0");
+  matrix.add_architectures("lab");
+  matrix.add_architectures("a0");
+  const auto read = [&] {
+    v1::PredictMatrixResponse message, all;
+    auto context = Context();
+    auto reader = predictions_->PredictMatrix(context.get(), matrix);
+    while (reader->Read(&message)) all.MergeFrom(message);
+    EXPECT_TRUE(reader->Finish().ok());
+    return all;
+  };
+  EXPECT_EQ(read().low_ns_size(), 0);
+  matrix.set_intervals(true);
+  const v1::PredictMatrixResponse all = read();
+  ASSERT_EQ(all.high_ns_size(), 4);
+  EXPECT_EQ(all.high_ns(2), learned.high_ns());
+  EXPECT_EQ(all.low_ns(3), trained.low_ns());
+  EXPECT_DOUBLE_EQ(all.confidence(), 0.9);
+  EXPECT_EQ(all.program_out_of_distribution_size(), 2);
+  EXPECT_EQ(all.architecture_out_of_distribution_size(), 2);
+
   // Another calibration of the same model counts from the next start.
   Calibrate(0.3);
   ASSERT_NO_FATAL_FAILURE(Start());
