@@ -241,6 +241,15 @@ absl::StatusOr<api::RankResponse> Client::Rank(const api::RankRequest& request,
                       Repeat::kSafe);
 }
 
+absl::StatusOr<api::ExploreDesignSpaceResponse> Client::ExploreDesignSpace(
+    const api::ExploreDesignSpaceRequest& request, CallOptions options) {
+  if (options.timeout <= absl::ZeroDuration()) {
+    options.timeout = state_->caller.options().stall_timeout;
+  }
+  return PERFVEC_CALL(exploration, ExplorationService, ExploreDesignSpace,
+                      request, Repeat::kSafe);
+}
+
 absl::StatusOr<api::ServerStatus> Client::GetServerStatus(CallOptions options) {
   return PERFVEC_CALL(server, ServerService, GetServerStatus,
                       api::GetServerStatusRequest(), Repeat::kSafe);

@@ -29,6 +29,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "perfvec/v1/catalog_service.pb.h"
+#include "perfvec/v1/exploration_service.pb.h"
 #include "perfvec/v1/job_service.pb.h"
 #include "perfvec/v1/learning_service.pb.h"
 #include "perfvec/v1/prediction_service.pb.h"
@@ -181,6 +182,9 @@ class Client {
           on_rows);
   absl::StatusOr<api::RankResponse> Rank(const api::RankRequest& request,
                                          CallOptions options = {});
+  // Seconds of work; bounded by stall_timeout unless options.timeout is set.
+  absl::StatusOr<api::ExploreDesignSpaceResponse> ExploreDesignSpace(
+      const api::ExploreDesignSpaceRequest& request, CallOptions options = {});
 
   // --- Server -------------------------------------------------------------
   absl::StatusOr<api::ServerStatus> GetServerStatus(CallOptions options = {});

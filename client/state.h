@@ -10,6 +10,7 @@
 #include "client/call.h"
 #include "client/client.h"
 #include "perfvec/v1/catalog_service.grpc.pb.h"
+#include "perfvec/v1/exploration_service.grpc.pb.h"
 #include "perfvec/v1/job_service.grpc.pb.h"
 #include "perfvec/v1/learning_service.grpc.pb.h"
 #include "perfvec/v1/prediction_service.grpc.pb.h"
@@ -24,6 +25,7 @@ struct Client::State {
         programs(api::ProgramService::NewStub(channel)),
         architectures(api::ArchitectureService::NewStub(channel)),
         learning(api::LearningService::NewStub(channel)),
+        exploration(api::ExplorationService::NewStub(channel)),
         models(api::ModelService::NewStub(channel)),
         jobs(api::JobService::NewStub(channel)),
         predictions(api::PredictionService::NewStub(channel)),
@@ -34,6 +36,7 @@ struct Client::State {
   const std::unique_ptr<api::ProgramService::Stub> programs;
   const std::unique_ptr<api::ArchitectureService::Stub> architectures;
   const std::unique_ptr<api::LearningService::Stub> learning;
+  const std::unique_ptr<api::ExplorationService::Stub> exploration;
   const std::unique_ptr<api::ModelService::Stub> models;
   const std::unique_ptr<api::JobService::Stub> jobs;
   const std::unique_ptr<api::PredictionService::Stub> predictions;

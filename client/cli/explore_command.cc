@@ -1,15 +1,9 @@
-// perfvec explore
-//
-// The network is trained here, on times: with the programs that are asked for
-// as the evidence, the loss over architecture vectors depends on nothing but
-// the samples' predicted times of those programs. So times take the place of
-// vectors, one element a program, and no vector travels.
+// perfvec explore: a space file to the server, and what it found.
 #include "client/cli/explore_command.h"
 
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -22,94 +16,111 @@ namespace perfvec::client::cli {
 namespace {
 
 constexpr uint64_t kMaxFileBytes = 16 << 20;
-constexpr size_t kMaxExploredPrograms = 500;  // networks grow with them
-constexpr double kTimeUnitNs = 0.1;
+constexpr int32_t kMaxLimit = 100000;  // the server's
 
 struct ExploreOptions {
   std::string file, model, objective, plot;
   std::vector<std::string> programs;
   bool csv = false;
-  size_t limit = 10;
+  int32_t limit = 10;
 };
 
-// Predicted times of samples, [architecture][program], in the order asked for.
-struct SampleTimes {
-  std::string model_id;
-  std::vector<std::string> programs;  // "name@version"
-  std::vector<std::vector<double>> time_ns;
-};
-
-absl::StatusOr<SampleTimes> Fetch(Context& context, const SpaceFile& file,
-                                  const std::string& model) {
-  auto client = context.Connect();
-  if (!client.ok()) return client.status();
-  SampleTimes times;
-  for (const SpaceFile::Program& p : file.programs) {
-    api::PredictBatchRequest request;
-    for (const SpaceFile::Sample& s : file.samples) {
-      api::PredictRequest* one = request.add_requests();
-      one->set_program(p.program);
-      one->set_architecture(s.architecture);
-      one->set_model(model);
-    }
-    auto answer = (*client)->PredictBatch(request);
-    if (!answer.ok()) return answer.status();
-    if (answer->items_size() != static_cast<int>(file.samples.size())) {
-      return absl::InternalError(absl::StrCat("expected ", file.samples.size(),
-                                              " predictions, found ",
-                                              answer->items_size()));
-    }
-    times.time_ns.resize(file.samples.size());
-    for (int a = 0; a < answer->items_size(); ++a) {
-      const auto& item = answer->items(a);
-      if (item.code() != 0) {
-        return absl::Status(static_cast<absl::StatusCode>(item.code()),
-                            item.message());
-      }
-      times.time_ns[a].push_back(item.prediction().time_ns());
-      if (a > 0 && item.prediction().model_id() == times.model_id) continue;
-      if (!times.model_id.empty() &&
-          item.prediction().model_id() != times.model_id) {
-        return absl::AbortedError(
-            "the model changed between two calls: try again");
-      }
-      times.programs.push_back(item.prediction().program());
-      times.model_id = item.prediction().model_id();
-    }
+api::ExploreDesignSpaceRequest ToRequest(const SpaceFile& file,
+                                         const ExploreOptions& options) {
+  api::ExploreDesignSpaceRequest request;
+  for (const explore::Parameter& from : file.space.parameters) {
+    api::DesignParameter* p = request.add_parameters();
+    p->set_name(from.name);
+    p->set_type(from.type == explore::ParameterType::kCategory
+                    ? api::DesignParameter::CATEGORY
+                : from.type == explore::ParameterType::kInteger
+                    ? api::DesignParameter::INTEGER
+                    : api::DesignParameter::REAL);
+    p->mutable_values()->Add(from.values.begin(), from.values.end());
+    for (const std::string& label : from.labels) p->add_labels(label);
+    p->set_log_scale(from.log_scale);
   }
-  return times;
+  request.mutable_constants()->insert(file.space.constants.begin(),
+                                      file.space.constants.end());
+  for (const std::string& text : file.space.constraints) {
+    request.add_constraints(text);
+  }
+  for (const SpaceFile::Sample& from : file.samples) {
+    api::DesignSample* sample = request.add_samples();
+    sample->set_architecture(from.architecture);
+    sample->mutable_point()->Add(from.point.begin(), from.point.end());
+  }
+  for (const SpaceFile::Program& from : file.programs) {
+    api::DesignProgram* program = request.add_programs();
+    program->set_program(from.program);
+    program->set_weight(from.weight);
+  }
+  request.set_model(options.model);
+  request.set_objective(options.objective.empty() ? file.request.objective
+                                                  : options.objective);
+  for (const std::string& text : file.request.constraints) {
+    request.add_limits(text);
+  }
+  for (const std::string& text : file.request.front) request.add_front(text);
+  request.set_confidence(file.request.confidence);
+  request.set_limit(options.limit);
+  return request;
 }
 
-absl::StatusOr<explore::Exploration> Sweep(const SpaceFile& file,
-                                           const SampleTimes& times,
-                                           explore::ExploreRequest& request) {
-  const size_t width = times.programs.size();
-  std::vector<explore::DesignSample> samples;
-  for (size_t a = 0; a < file.samples.size(); ++a) {
-    explore::DesignSample sample;
-    sample.point = file.samples[a].point;
-    auto metric = std::make_shared<std::vector<double>>(width * width);
-    for (size_t p = 0; p < width; ++p) {
-      sample.vector.push_back(times.time_ns[a][p] / kTimeUnitNs);
-      (*metric)[p * width + p] = 1 / (sample.vector[p] * sample.vector[p]);
+// What the server found; designs have the numbers of its answer.
+struct Found {
+  std::string model_id;
+  uint64_t designs = 0;  // of the space
+  std::vector<explore::Point> points;
+  struct Row {
+    explore::ExploredTimes times;
+    uint64_t allowed = 0;
+    bool strange = false;
+  };
+  std::vector<Row> rows;
+};
+
+absl::StatusOr<Found> FromResponse(
+    const SpaceFile& file, const api::ExploreDesignSpaceResponse& answer) {
+  Found found;
+  found.model_id = answer.model_id();
+  found.designs = answer.designs();
+  const int width = static_cast<int>(file.space.parameters.size());
+  const int count = answer.points_size() / width;
+  for (int i = 0; i < count; ++i) {
+    const double* at = answer.points().data() + i * width;
+    found.points.emplace_back(at, at + width);
+  }
+  std::vector<const api::ExploreDesignSpaceResponse::Times*> all;
+  for (const auto& one : answer.programs()) all.push_back(&one);
+  if (answer.has_all()) all.push_back(&answer.all());
+  for (const auto* from : all) {
+    Found::Row row;
+    explore::ExploredTimes& t = row.times;
+    t.name = from->program().empty() ? "weighted set" : from->program();
+    t.time_ns.assign(from->time_ns().begin(), from->time_ns().end());
+    t.low_ns.assign(from->low_ns().begin(), from->low_ns().end());
+    t.high_ns.assign(from->high_ns().begin(), from->high_ns().end());
+    t.objective.assign(from->objective().begin(), from->objective().end());
+    t.ranking.assign(from->ranking().begin(), from->ranking().end());
+    t.front.assign(from->front().begin(), from->front().end());
+    row.allowed = from->allowed();
+    row.strange = from->out_of_distribution();
+    bool sound = true;
+    for (const auto* values :
+         {&t.time_ns, &t.low_ns, &t.high_ns, &t.objective}) {
+      sound &= values->size() == found.points.size();
     }
-    sample.metric = std::move(metric);
-    samples.push_back(std::move(sample));
+    for (const auto* numbers : {&t.ranking, &t.front}) {
+      for (size_t i : *numbers) sound &= i < found.points.size();
+    }
+    if (!sound) {
+      return absl::InternalError(absl::StrCat("expected ", count, " times of ",
+                                              t.name, ", found other sizes"));
+    }
+    found.rows.push_back(std::move(row));
   }
-  explore::DesignModelOptions options;
-  options.threads =
-      std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  auto model = explore::DesignModel::Fit(file.space, samples, options);
-  if (!model.ok()) return model.status();
-  for (size_t p = 0; p < width; ++p) {
-    explore::ExploredProgram program;
-    program.name = times.programs[p];
-    program.vector.assign(width, 0);
-    program.vector[p] = 1;
-    program.weight = file.programs[p].weight;
-    request.programs.push_back(std::move(program));
-  }
-  return explore::Explore(file.space, *model, samples, request);
+  return found;
 }
 
 // As many digits as a double has; nothing for NaN.
@@ -124,18 +135,12 @@ std::vector<size_t> Ranks(const explore::ExploredTimes& t) {
   return ranks;
 }
 
-std::vector<const explore::ExploredTimes*> Rows(const explore::Exploration& e) {
-  std::vector<const explore::ExploredTimes*> rows;
-  for (const auto& one : e.programs) rows.push_back(&one);
-  if (rows.size() > 1) rows.push_back(&e.all);
-  return rows;
-}
-
-void PrintTables(const SpaceFile& file, const explore::ExploreRequest& request,
-                 const explore::Exploration& e, size_t limit) {
-  for (const explore::ExploredTimes* t : Rows(e)) {
-    std::cout << t->name << ": " << t->ranking.size() << " of "
-              << request.points.size() << " designs allowed\n";
+void PrintTables(const SpaceFile& file, const Found& found) {
+  for (const Found::Row& one : found.rows) {
+    const explore::ExploredTimes& t = one.times;
+    std::cout << t.name << ": " << one.allowed << " of " << found.designs
+              << " designs allowed"
+              << (one.strange ? "; out of distribution" : "") << "\n";
     std::vector<Table::Column> columns = {{"RANK", Table::kRight}};
     for (const auto& p : file.space.parameters) {
       columns.push_back({p.name, Table::kRight});
@@ -143,42 +148,43 @@ void PrintTables(const SpaceFile& file, const explore::ExploreRequest& request,
     for (const char* title : {"TIME", "FROM", "TO", "OBJECTIVE", "RELATIVE"}) {
       columns.push_back({title, Table::kRight});
     }
-    if (!request.front.empty()) columns.push_back({"FRONT", Table::kLeft});
+    const bool has_front = !file.request.front.empty();
+    if (has_front) columns.push_back({"FRONT", Table::kLeft});
     Table table(std::move(columns), OutputWidth());
-    const std::set<size_t> front(t->front.begin(), t->front.end());
-    for (size_t r = 0; r < std::min(limit, t->ranking.size()); ++r) {
-      const size_t i = t->ranking[r];
+    const std::set<size_t> front(t.front.begin(), t.front.end());
+    for (size_t r = 0; r < t.ranking.size(); ++r) {
+      const size_t i = t.ranking[r];
       std::vector<std::string> row = {absl::StrCat(r + 1)};
       for (size_t p = 0; p < file.space.parameters.size(); ++p) {
-        row.push_back(file.space.parameters[p].Text(request.points[i][p]));
+        row.push_back(file.space.parameters[p].Text(found.points[i][p]));
       }
-      row.push_back(FormatTimeNs(t->time_ns[i]));
-      row.push_back(FormatTimeNs(t->low_ns[i]));
-      row.push_back(FormatTimeNs(t->high_ns[i]));
-      row.push_back(FormatNumber(t->objective[i]));
-      row.push_back(absl::StrFormat(
-          "%.2fx", t->objective[i] / t->objective[t->ranking[0]]));
-      if (!request.front.empty()) row.push_back(front.count(i) ? "*" : "");
+      row.push_back(FormatTimeNs(t.time_ns[i]));
+      row.push_back(FormatTimeNs(t.low_ns[i]));
+      row.push_back(FormatTimeNs(t.high_ns[i]));
+      row.push_back(FormatNumber(t.objective[i]));
+      row.push_back(
+          absl::StrFormat("%.2fx", t.objective[i] / t.objective[t.ranking[0]]));
+      if (has_front) row.push_back(front.count(i) ? "*" : "");
       table.Add(std::move(row));
     }
     std::cout << table.Render();
   }
 }
 
-void PrintCsv(const SpaceFile& file, const explore::ExploreRequest& request,
-              const explore::Exploration& e) {
+void PrintCsv(const SpaceFile& file, const Found& found) {
   std::cout << "program";
   for (const auto& p : file.space.parameters) std::cout << "," << p.name;
   std::cout << ",time_ns,low_ns,high_ns,objective,rank\n";
-  for (const explore::ExploredTimes* t : Rows(e)) {
-    const std::vector<size_t> ranks = Ranks(*t);
-    for (size_t i = 0; i < request.points.size(); ++i) {
-      std::cout << t->name;
+  for (const Found::Row& row : found.rows) {
+    const explore::ExploredTimes& t = row.times;
+    const std::vector<size_t> ranks = Ranks(t);
+    for (size_t i = 0; i < found.points.size(); ++i) {
+      std::cout << t.name;
       for (size_t p = 0; p < file.space.parameters.size(); ++p) {
-        std::cout << "," << file.space.parameters[p].Text(request.points[i][p]);
+        std::cout << "," << file.space.parameters[p].Text(found.points[i][p]);
       }
       for (double v :
-           {t->time_ns[i], t->low_ns[i], t->high_ns[i], t->objective[i]}) {
+           {t.time_ns[i], t.low_ns[i], t.high_ns[i], t.objective[i]}) {
         std::cout << "," << Exact(v);
       }
       std::cout << "," << (ranks[i] > 0 ? absl::StrCat(ranks[i]) : "") << "\n";
@@ -187,24 +193,24 @@ void PrintCsv(const SpaceFile& file, const explore::ExploreRequest& request,
 }
 
 // A time that is out of range is null.
-void PrintJson(const SpaceFile& file, const SampleTimes& times,
-               const explore::ExploreRequest& request,
-               const explore::Exploration& e) {
+void PrintJson(const SpaceFile& file, const Found& found) {
   using Json = nlohmann::ordered_json;
   Json parameters = Json::array(), programs = Json::array();
   for (const auto& p : file.space.parameters) parameters.push_back(p.name);
-  for (const explore::ExploredTimes* t : Rows(e)) {
-    programs.push_back({{"program", t->name},
-                        {"time_ns", t->time_ns},
-                        {"low_ns", t->low_ns},
-                        {"high_ns", t->high_ns},
-                        {"objective", t->objective},
-                        {"ranking", t->ranking},
-                        {"front", t->front}});
+  for (const Found::Row& row : found.rows) {
+    const explore::ExploredTimes& t = row.times;
+    programs.push_back({{"program", t.name},
+                        {"time_ns", t.time_ns},
+                        {"low_ns", t.low_ns},
+                        {"high_ns", t.high_ns},
+                        {"objective", t.objective},
+                        {"ranking", t.ranking},
+                        {"front", t.front},
+                        {"out_of_distribution", row.strange}});
   }
-  std::cout << Json{{"model_id", times.model_id},
+  std::cout << Json{{"model_id", found.model_id},
                     {"parameters", parameters},
-                    {"points", request.points},
+                    {"points", found.points},
                     {"programs", programs}}
                    .dump(1)
             << "\n";
@@ -221,41 +227,37 @@ absl::Status Explore(Context& context, const ExploreOptions& options) {
       file->programs.push_back({p, 1});
     }
   }
-  if (file->programs.empty() || file->samples.empty() ||
-      file->programs.size() > kMaxExploredPrograms ||
-      file->samples.size() > explore::kMaxSamples) {
+  if (file->programs.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(options.file, ": expected 1 to ", kMaxExploredPrograms,
-                     " programs (or --program) and ", explore::kMinSamples,
-                     " to ", explore::kMaxSamples, " samples, found ",
-                     file->programs.size(), " and ", file->samples.size()));
+        absl::StrCat(options.file, ": expected programs, or --program"));
   }
-  explore::ExploreRequest request = file->request;
-  if (!options.objective.empty()) request.objective = options.objective;
-  auto points = explore::Points(file->space);
-  if (!points.ok()) return points.status();
-  request.points = *std::move(points);
-  auto times = Fetch(context, *file, options.model);
-  if (!times.ok()) return times.status();
-  auto result = Sweep(*file, *times, request);
-  if (!result.ok()) return result.status();
+  api::ExploreDesignSpaceRequest request = ToRequest(*file, options);
+  const bool whole = context.json || options.csv || !options.plot.empty();
+  request.set_surface(whole);
+  if (context.json || options.csv) request.set_limit(kMaxLimit);
+  auto client = context.Connect();
+  if (!client.ok()) return client.status();
+  auto answer = (*client)->ExploreDesignSpace(request);
+  if (!answer.ok()) return answer.status();
+  auto found = FromResponse(*file, *answer);
+  if (!found.ok()) return found.status();
   if (!options.plot.empty()) {
     std::vector<explore::Surface> surfaces;
-    for (const explore::ExploredTimes* t : Rows(*result)) {
-      surfaces.push_back({t->name, t->objective, {}});
+    for (const Found::Row& row : found->rows) {
+      surfaces.push_back({row.times.name, row.times.objective, {}});
     }
-    auto svg = explore::DrawSurfaces(request.objective, file->space,
-                                     request.points, surfaces);
+    auto svg = explore::DrawSurfaces(request.objective(), file->space,
+                                     found->points, surfaces);
     if (!svg.ok()) return svg.status();
     absl::Status status = compute::WriteFileAtomically(options.plot, *svg);
     if (!status.ok()) return status;
   }
   if (context.json) {
-    PrintJson(*file, *times, request, *result);
+    PrintJson(*file, *found);
   } else if (options.csv) {
-    PrintCsv(*file, request, *result);
+    PrintCsv(*file, *found);
   } else {
-    PrintTables(*file, request, *result, options.limit);
+    PrintTables(*file, *found);
   }
   return absl::OkStatus();
 }
@@ -300,6 +302,7 @@ void AddExploreCommand(CLI::App& app, Context& context) {
   command
       ->add_option("--limit", options->limit,
                    "At most so many designs a program in tables [10]")
+      ->check(CLI::Range(1, kMaxLimit))
       ->type_name("N");
   SetAction(command, context,
             [&context, options] { return Explore(context, *options); });

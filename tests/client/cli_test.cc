@@ -278,6 +278,56 @@ TEST_F(CliTest, RanksBothWaysUnderConstraints) {
   EXPECT_FALSE(RunJson({"rank", "--architecture", "big"})["items"].empty());
 }
 
+TEST_F(CliTest, LearnsFromTheLatenciesOfATrace) {
+  testing::ProcessOptions options;
+  options.argv = {BinaryPath("worker/perfvec-worker"),
+                  "evidence",
+                  Path("lcs.pvt"),
+                  "--model",
+                  Path("model"),
+                  "-o",
+                  Path("lcs.json"),
+                  "--program",
+                  "lcs_dp"};
+  const auto made = testing::RunCommand(options, kLong);
+  ASSERT_TRUE(made.ok()) << made.status();
+  ASSERT_EQ(made->exit_code, 0) << made->err;
+  EXPECT_THAT(made->out, HasSubstr("1 architectures"));
+  const json learned =
+      RunJson({"arch", "learn", "lab", "--trace", Path("lcs.json"), "--run",
+               "lcs=1ms", "--dry-run"});
+  const json& programs = learned["vectors"][0]["learned"]["programs"];
+  ASSERT_EQ(programs.size(), 2);
+  EXPECT_EQ(programs[0]["program"], "lcs@1");
+  EXPECT_EQ(programs[1]["program"], "lcs_dp");
+  EXPECT_EQ(programs[1]["evidence"], "instructions");
+  // The trace's own time, as the import told it.
+  EXPECT_GT(programs[1]["time_ns"].get<double>(), 0);
+  EXPECT_EQ(Run({"arch", "learn", "lab", "--trace", Path("lcs.json"),
+                 "--column", "traced", "--dry-run"})
+                .exit_code,
+            0);
+
+  EXPECT_THAT(Fail(3, {"arch", "learn", "lab", "--trace", Path("lcs.json"),
+                       "--column", "nobody"}),
+              HasSubstr("but on traced"));
+  std::ifstream whole(Path("lcs.json"));
+  std::string text(std::istreambuf_iterator<char>(whole), {});
+  Write("cut.json", text.substr(0, text.size() / 2));
+  EXPECT_THAT(Fail(4, {"arch", "learn", "lab", "--trace", Path("cut.json")}),
+              HasSubstr("perfvec-worker evidence"));
+  const size_t id = text.find("\"model_id\":\"") + 12;
+  text[id] = text[id] == '0' ? '1' : '0';
+  Write("other.json", text);
+  EXPECT_THAT(Fail(4, {"arch", "learn", "lab", "--trace", Path("other.json")}),
+              HasSubstr("expected sums of model"));
+  options.argv[2] = Path("model/manifest.json");
+  const auto refused = testing::RunCommand(options, kLong);
+  ASSERT_TRUE(refused.ok()) << refused.status();
+  EXPECT_EQ(refused->exit_code, 1);
+  EXPECT_THAT(refused->err, HasSubstr("manifest.json"));
+}
+
 // Six designs whose vectors follow the square of a parameter: the network finds
 // the time between them, and no server was told of it. The last test: its
 // architectures stay.

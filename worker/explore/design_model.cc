@@ -195,6 +195,9 @@ absl::StatusOr<DesignModel> DesignModel::Fit(
   const size_t k = scaled->size(), tries = options.sizes.size();
   const size_t folds = std::min(
       k, options.folds == 0 ? kMaxFolds : std::max<size_t>(2, options.folds));
+  const auto stopped = [&] { return options.stop && options.stop(); };
+  const absl::Status cancelled =
+      absl::CancelledError("the training of the network was stopped");
   // Sample a is left out in fold a % folds; the basis, too, is the others'.
   std::vector<std::vector<std::vector<double>>> guesses(
       tries, std::vector<std::vector<double>>(k));
@@ -203,9 +206,11 @@ absl::StatusOr<DesignModel> DesignModel::Fit(
     for (size_t a = 0; a < k; ++a) {
       if (a % folds != fold) rest.push_back(&(*scaled)[a]);
     }
+    if (stopped()) return;
     const auto [basis, task] = Project(rest);
     for (size_t t = 0; t < tries; ++t) {
       for (int m = 0; m < kTrialMembers; ++m) {
+        if (stopped()) return;
         const Network network =
             TrainNetwork(task, options.sizes[t], options.iterations,
                          options.seed + 1000 * fold + m);
@@ -227,6 +232,7 @@ absl::StatusOr<DesignModel> DesignModel::Fit(
       }
     }
   });
+  if (stopped()) return cancelled;
   DesignModel model;
   model.space_ = space;
   for (size_t t = 0; t < tries; ++t) {
@@ -250,9 +256,11 @@ absl::StatusOr<DesignModel> DesignModel::Fit(
   const int members = model.chosen().size.hidden == 0 ? 1 : options.members;
   model.members_.resize(members);
   Parallel(members, options.threads, [&, &task = task](size_t m) {
+    if (stopped()) return;
     model.members_[m] = std::make_shared<const Network>(TrainNetwork(
         task, model.chosen().size, options.iterations, options.seed + m));
   });
+  if (stopped()) return cancelled;
   model.basis_ = std::make_shared<const Basis>(std::move(basis));
   return model;
 }

@@ -23,6 +23,7 @@
 #define PERFVEC_WORKER_EXPLORE_DESIGN_MODEL_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -51,6 +52,9 @@ struct DesignModelOptions {
   int iterations = 200;
   uint64_t seed = 1;
   int threads = 1;
+  // Asked between two networks, from any of the threads; true: Fit ends with
+  // CANCELLED.
+  std::function<bool()> stop;
 
   static std::vector<NetworkSize> DefaultSizes();
 };

@@ -17,6 +17,15 @@ constexpr double kTimeUnitNs = 0.1;  // of a vector's product
 // Of a log time: a network that misses by more knows nothing.
 constexpr double kMaxDeviation = 3;
 
+constexpr size_t kAskEvery = 256;  // designs
+
+bool Stopped(const ExploreRequest& request) {
+  return request.stop && request.stop();
+}
+absl::Status Cancelled() {
+  return absl::CancelledError("the exploration was stopped");
+}
+
 double Dot(const std::vector<double>& a, const std::vector<double>& b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
@@ -125,6 +134,7 @@ absl::Status Judge(const ParameterSpace& space, const ExploreRequest& request,
   std::vector<size_t> allowed;
   std::vector<std::vector<double>> costs;  // of the allowed, for the front
   for (size_t i = 0; i < request.points.size(); ++i) {
+    if (i % kAskEvery == 0 && Stopped(request)) return Cancelled();
     t.objective.push_back(std::nan(""));
     if (!(t.time_ns[i] > 0)) continue;
     std::vector<double> values = space.VariableValues(request.points[i]);
@@ -167,6 +177,7 @@ absl::Status Judge(const ParameterSpace& space, const ExploreRequest& request,
                    [&](size_t a, size_t b) { return costs[a] < costs[b]; });
   std::vector<size_t> kept;
   for (size_t i : order) {
+    if (Stopped(request)) return Cancelled();
     const bool beaten = std::any_of(kept.begin(), kept.end(), [&](size_t k) {
       if (costs[k] == costs[i]) return false;
       for (size_t c = 0; c < costs[i].size(); ++c) {
@@ -199,6 +210,9 @@ absl::StatusOr<Exploration> Explore(const ParameterSpace& space,
   if (!expressions.ok()) return expressions.status();
   std::vector<std::vector<double>> vectors;
   for (const Point& point : request.points) {
+    if (vectors.size() % kAskEvery == 0 && Stopped(request)) {
+      return Cancelled();
+    }
     vectors.push_back(model.Vector(point));
   }
   const double z = boost::math::quantile(boost::math::complement(

@@ -13,6 +13,7 @@
 #define PERFVEC_WORKER_EXPLORE_EXPLORE_H_
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,8 @@ struct ExploreRequest {
   // and less in one.
   std::vector<std::string> front;
   double confidence = 0.9;  // of the intervals; in (0, 1)
+  // Asked now and then; true: Explore ends with CANCELLED.
+  std::function<bool()> stop;
 };
 
 // Of a program, or of the weighted set: Σ weight × time.

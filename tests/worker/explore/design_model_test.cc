@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <random>
 
@@ -79,6 +80,22 @@ TEST(DesignModel, DoesNotSeeTheSampleItLeavesOut) {
   ASSERT_TRUE(before.ok() && after.ok());
   EXPECT_EQ(before->held_out()[0], after->held_out()[0]);
   EXPECT_NE(before->held_out()[1], after->held_out()[1]);
+}
+
+TEST(DesignModel, EndsWhenItIsStopped) {
+  const SmallSpace small;
+  for (int threads : {1, 2}) {
+    for (int last : {0, 7, 300}) {
+      std::atomic<int> asked{0};
+      DesignModelOptions options;
+      options.threads = threads;
+      options.iterations = 5;
+      options.stop = [&] { return asked++ >= last; };
+      const auto model =
+          DesignModel::Fit(small.space, small.Samples(), options);
+      EXPECT_EQ(model.status().code(), absl::StatusCode::kCancelled) << last;
+    }
+  }
 }
 
 TEST(DesignModel, RefusesSamplesThatDoNotFit) {

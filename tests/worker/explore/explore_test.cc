@@ -104,6 +104,16 @@ TEST_F(ExploreTest, TheFrontIsWhatNothingBeats) {
   }
 }
 
+TEST_F(ExploreTest, EndsWhenItIsStopped) {
+  for (int last : {0, 1, 5}) {
+    int asked = 0;
+    request_.stop = [&] { return asked++ >= last; };
+    EXPECT_EQ(Run().status().code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(asked, last + 1);
+    request_.front = {"time", "l1"};  // it asks for each design of a front
+  }
+}
+
 TEST_F(ExploreTest, RefusesBadRequests) {
   const auto refused = [&](auto change, const char* message,
                            absl::StatusCode code =
