@@ -15,15 +15,16 @@ packages=(
   # The reference BLAS would make LibTorch ten times slower.
   libtorch-dev libgloo-dev libopenblas0-pthread libopenblas-pthread-dev
   libcli11-dev libspdlog-dev nlohmann-json3-dev libmuparser-dev
-  libzstd-dev libxxhash-dev libssl-dev libzip-dev
+  libzstd-dev libxxhash-dev libssl-dev libzip-dev zlib1g-dev
 )
 case "${1:-}" in
   build) ;;
   test)
-    # libdnnl-dev: a rival in tests/bench; python3-torch: an oracle.
+    # libdnnl-dev: a rival in tests/bench; python3-torch: an oracle; chromium:
+    # the web page is tested in it.
     packages+=(libgtest-dev libgmock-dev clang-format zstd python3
       libdnnl-dev python3-numpy python3-torch
-      prometheus bash-completion man-db qemu-user)
+      prometheus bash-completion man-db qemu-user chromium)
     ;;
   *)
     echo "usage: deploy/install_packages.sh build|test" >&2

@@ -38,10 +38,10 @@ rm -rf "$data"
 mkdir -p "$data"
 
 # Free ports, so that a service that runs already is left alone.
-read -r port metrics_port < <(
-  python3 - <<'EOF' 2>/dev/null || echo "7450 7451"
+read -r port metrics_port http_port < <(
+  python3 - <<'EOF' 2>/dev/null || echo "7450 7451 7452"
 import socket
-sockets = [socket.socket() for _ in range(2)]
+sockets = [socket.socket() for _ in range(3)]
 for s in sockets:
     s.bind(("127.0.0.1", 0))
 print(*(s.getsockname()[1] for s in sockets))
@@ -59,6 +59,7 @@ trap stop EXIT
 step "Starting the server and a worker (logs in build/quickstart)"
 "$bin/server/perfvec-server" --data-dir "$data/server" \
   --listen "$PERFVEC_SERVER" --metrics-listen "127.0.0.1:$metrics_port" \
+  --http-listen "127.0.0.1:$http_port" \
   --model deploy/models/default >"$data/server.log" 2>&1 &
 pids+=($!)
 "$bin/worker/perfvec-worker" run --server "$PERFVEC_SERVER" \
@@ -81,5 +82,6 @@ perfvec rank kdtree_nn --limit 15
 if $keep; then
   trap - EXIT
   step "Left running: PERFVEC_SERVER=$PERFVEC_SERVER," \
+    "web page on http://127.0.0.1:$http_port/," \
     "metrics on http://127.0.0.1:$metrics_port/metrics; stop with: kill ${pids[*]}"
 fi

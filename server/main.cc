@@ -63,6 +63,20 @@ int main(int argc, char** argv) {
   app.add_option("--metrics-listen", options.metrics_listen,
                  "HOST:PORT for Prometheus; empty: none")
       ->capture_default_str();
+  options.http.listen = "127.0.0.1:7452";
+  app.add_option("--http-listen", options.http.listen,
+                 "HOST:PORT for JSON over HTTP and the web page; empty: none")
+      ->capture_default_str();
+  app.add_option("--http-host-name", options.http.host_names,
+                 "Name by which a proxy's clients call this server");
+  app.add_option("--http-max-connections", options.http.max_connections,
+                 "Open HTTP connections")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  app.add_flag("--allow-unprotected-beyond-loopback",
+               options.allow_unprotected_beyond_loopback,
+               "Listen where other machines reach it, though there is neither "
+               "encryption nor authentication");
   app.add_option("--model", options.models,
                  "Directory of a model to register with its architectures")
       ->check(CLI::ExistingDirectory);
@@ -134,6 +148,10 @@ int main(int argc, char** argv) {
   if ((*server)->metrics_port() != 0) {
     spdlog::info("metrics on {}:{}", HostOf(options.metrics_listen),
                  (*server)->metrics_port());
+  }
+  if ((*server)->http_port() != 0) {
+    spdlog::info("web page and JSON on http://{}:{}/",
+                 HostOf(options.http.listen), (*server)->http_port());
   }
   WaitForSignal(**server);
   server->reset();

@@ -21,6 +21,8 @@
 #include "server/call.h"
 #include "server/epoch.h"
 #include "server/exploration_service.h"
+#include "server/http/gateway.h"
+#include "server/http/http_server.h"
 #include "server/job_service.h"
 #include "server/learning_service.h"
 #include "server/model_import.h"
@@ -71,6 +73,8 @@ struct ServerCore::Parts {
   std::unique_ptr<Executor> pool;
   std::unique_ptr<Executor> bulk;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<http::Gateway> gateway;
+  std::unique_ptr<http::HttpServer> http;
   int port = 0;
   int metrics_port = 0;
 
@@ -81,15 +85,34 @@ struct ServerCore::Parts {
   std::atomic<bool> collection_wanted{false};
   std::atomic<bool> collecting{false};
   bool healthy = true;
+  std::atomic<bool> draining{false};
   std::once_flag drained;
 
+  absl::Status CheckAddresses() const;
   absl::Status OpenStores();
   absl::Status Serve();
+  absl::Status ServeHttp();
+  absl::Status Ready() const;
   void Schedule();
   void Tick();
   absl::Status CollectGarbage();
   void Drain();
 };
+
+absl::Status ServerCore::Parts::CheckAddresses() const {
+  if (options.allow_unprotected_beyond_loopback) return absl::OkStatus();
+  for (const std::string& address :
+       {options.listen, options.metrics_listen, options.http.listen}) {
+    if (address.empty() || http::IsLoopback(address)) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "refusing to listen on ", address,
+        ": whoever reaches it may read and "
+        "delete everything, as there is neither encryption nor "
+        "authentication. Listen on loopback behind a proxy that has both, or "
+        "say --allow-unprotected-beyond-loopback"));
+  }
+  return absl::OkStatus();
+}
 
 absl::Status ServerCore::Parts::OpenStores() {
   const std::string& dir = options.data_dir;
@@ -217,10 +240,30 @@ absl::Status ServerCore::Parts::Serve() {
     PERFVEC_ASSIGN_OR_RETURN(metrics_port,
                              metrics.Expose(options.metrics_listen));
   }
+  if (!options.http.listen.empty()) PERFVEC_RETURN_IF_ERROR(ServeHttp());
   last_collection = absl::Now();
   Schedule();
   timer_thread = std::thread([this] { io.run(); });
   return absl::OkStatus();
+}
+
+absl::Status ServerCore::Parts::ServeHttp() {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
+  gateway = std::make_unique<http::Gateway>(
+      server->InProcessChannel(arguments),
+      http::Gateway::Hooks{[this] { return metrics.Render(); },
+                           [this] { return Ready(); }});
+  PERFVEC_ASSIGN_OR_RETURN(
+      http, http::HttpServer::Start(options.http, gateway.get(), &metrics));
+  return absl::OkStatus();
+}
+
+absl::Status ServerCore::Parts::Ready() const {
+  if (draining) return absl::UnavailableError("the server is shutting down");
+  PERFVEC_RETURN_IF_ERROR(registry->Healthy());
+  return chunks->Healthy();
 }
 
 void ServerCore::Parts::Schedule() {
@@ -284,16 +327,24 @@ absl::Status ServerCore::Parts::CollectGarbage() {
 
 void ServerCore::Parts::Drain() {
   std::call_once(drained, [this] {
+    draining = true;
+    if (http != nullptr) http->BeginDrain();
     if (server != nullptr) {
       server->GetHealthCheckService()->SetServingStatus(false);
       jobs->Drain();
       job_service->EndWatches(
           absl::InfiniteFuture(),
           absl::UnavailableError("the server is shutting down"));
-      server->Shutdown(std::chrono::system_clock::now() +
-                       absl::ToChronoMilliseconds(options.drain_timeout));
+      const absl::Time end = absl::Now() + options.drain_timeout;
+      // Shutdown cuts calls of the in-process channel off at once.
+      if (gateway != nullptr) gateway->AwaitCalls(options.drain_timeout);
+      server->Shutdown(absl::ToChronoTime(end));
       server->Wait();
     }
+    // Its last answers are those of the calls that have just ended.
+    if (http != nullptr) http->Stop();
+    http.reset();
+    gateway.reset();
     io.stop();
     if (timer_thread.joinable()) timer_thread.join();
     metrics.RemoveSources();
@@ -308,6 +359,7 @@ absl::StatusOr<std::unique_ptr<ServerCore>> ServerCore::Start(
   auto parts = std::make_unique<Parts>(std::move(options));
   // Its destructor drains whatever was begun.
   std::unique_ptr<ServerCore> core(new ServerCore(std::move(parts)));
+  PERFVEC_RETURN_IF_ERROR(core->parts_->CheckAddresses());
   PERFVEC_RETURN_IF_ERROR(core->parts_->OpenStores());
   PERFVEC_RETURN_IF_ERROR(core->parts_->Serve());
   return core;
@@ -320,6 +372,9 @@ ServerCore::~ServerCore() { Drain(); }
 void ServerCore::Drain() { parts_->Drain(); }
 int ServerCore::port() const { return parts_->port; }
 int ServerCore::metrics_port() const { return parts_->metrics_port; }
+int ServerCore::http_port() const {
+  return parts_->http == nullptr ? 0 : parts_->http->port();
+}
 storage::Registry& ServerCore::registry() { return *parts_->registry; }
 storage::ChunkStore& ServerCore::chunks() { return *parts_->chunks; }
 JobManager& ServerCore::jobs() { return *parts_->jobs; }

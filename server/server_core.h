@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "server/executor.h"
+#include "server/http/http_server.h"
 #include "server/job_manager.h"
 #include "server/upload_manager.h"
 
@@ -30,6 +31,10 @@ struct ServerOptions {
   std::string data_dir;
   std::string listen = "127.0.0.1:7450";          // port 0: any
   std::string metrics_listen = "127.0.0.1:7451";  // empty: none
+  http::HttpOptions http;                         // no `listen`: none
+  // Without it every address above must be one that only this machine reaches:
+  // there is neither encryption nor authentication.
+  bool allow_unprotected_beyond_loopback = false;
   // Registered at start with their architectures, if absent; the first becomes
   // "default" if no model is.
   std::vector<std::string> models;
@@ -63,6 +68,7 @@ class ServerCore {
 
   int port() const;
   int metrics_port() const;  // 0: none
+  int http_port() const;     // 0: none
   void Drain();
 
   // For tests and tools in the same process.

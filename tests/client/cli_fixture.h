@@ -41,10 +41,10 @@ class CliTest : public ::testing::Test {
   static void SetUpTestSuite() {
     directory_ = new testing::TempDir();
     MakeModel();
-    auto server =
-        Process::Start({{BinaryPath("server/perfvec-server"), "--data-dir",
-                         Path("data"), "--listen", "127.0.0.1:0",
-                         "--metrics-listen", "", "--model", Path("model")}});
+    auto server = Process::Start(
+        {{BinaryPath("server/perfvec-server"), "--data-dir", Path("data"),
+          "--listen", "127.0.0.1:0", "--metrics-listen", "", "--http-listen",
+          "", "--model", Path("model")}});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = server->release();
     auto port = server_->WaitFor("listening on [0-9.]+:([0-9]+)", kLong);

@@ -121,10 +121,10 @@ TEST_F(CliTest, EachClassOfFailureHasItsCode) {
 }
 
 TEST_F(CliTest, AFullServerIsEight) {
-  auto server =
-      Process::Start({{BinaryPath("server/perfvec-server"), "--data-dir",
-                       Path("full"), "--listen", "127.0.0.1:0",
-                       "--metrics-listen", "", "--max-stored-bytes", "1000"}});
+  auto server = Process::Start(
+      {{BinaryPath("server/perfvec-server"), "--data-dir", Path("full"),
+        "--listen", "127.0.0.1:0", "--metrics-listen", "", "--http-listen", "",
+        "--max-stored-bytes", "1000"}});
   ASSERT_TRUE(server.ok()) << server.status();
   auto port = (*server)->WaitFor("listening on [0-9.]+:([0-9]+)", kLong);
   ASSERT_TRUE(port.ok()) << port.status();

@@ -67,6 +67,7 @@ void SystemTest::StartServer(const Flags& flags) {
                    {{"--data-dir", data_dir_},
                     {"--listen", address()},
                     {"--metrics-listen", "127.0.0.1:0"},
+                    {"--http-listen", ""},
                     {"--model", dir_ / "model"},
                     {"--shard-instructions", absl::StrCat(kShardInstructions)},
                     {"--lease-seconds", "2"},
