@@ -4,8 +4,9 @@
 #   tests/run.sh [CTEST-ARGUMENT...]
 #
 # Ends with "N passed, N failed, N skipped". PERFVEC_DATA names a folder of
-# simulated traces; tests that need it are
-# skipped without it.
+# simulated traces; tests that need it are skipped without it. So are those of
+# dynamic AArch64 programs where Debian's packages cannot be fetched;
+# PERFVEC_ARM64_SYSROOT names a folder that has them already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +20,22 @@ if command -v ccache >/dev/null; then
 fi
 cmake --preset release -DPERFVEC_BUILD_TESTS=ON "${launcher[@]}"
 cmake --build --preset release
+
+if [ -z "${PERFVEC_ARM64_SYSROOT:-}" ]; then
+  maker=tests/client/tracer/make_sysroot.sh
+  sysroot=$PWD/build/arm64-sysroot
+  if ! cmp -s "$maker" "$sysroot/.maker"; then  # none, or another's
+    rm -rf "$sysroot"
+    if "$maker" "$sysroot" >"$sysroot.log" 2>&1; then
+      cp "$maker" "$sysroot/.maker"
+    else
+      echo "$maker failed ($sysroot.log), the tests of dynamic AArch64" \
+        "programs are skipped: $(grep -m 1 '^[WE]: ' "$sysroot.log")" >&2
+      rm -rf "$sysroot"
+    fi
+  fi
+  [ ! -d "$sysroot" ] || export PERFVEC_ARM64_SYSROOT=$sysroot
+fi
 
 report=build/release/test_report.xml
 status=0

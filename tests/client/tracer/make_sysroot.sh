@@ -20,7 +20,8 @@ apt() {
     -o APT::Architectures=arm64 -o Dir::State="$work" \
     -o Dir::State::lists="$work/lists" -o Dir::State::status="$work/status" \
     -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root \
-    -o Acquire::Languages=none "$@"
+    -o Acquire::Languages=none -o Acquire::Retries=1 \
+    -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 "$@"
 }
 apt update
 cd "$work"
