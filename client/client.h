@@ -84,7 +84,13 @@ struct UploadOptions {
   // One stream carries at most this much. A stream that is cut is resumed at
   // what the server committed.
   uint64_t stream_size_bytes = uint64_t{256} << 20;
+  // Of a file that was sent while it was written: what DraftUpload::End() gave
+  // (draft_upload.h). Only the rest is sent. Empty, or unknown to the server:
+  // all of it is.
+  std::string draft;
 };
+
+class DraftUpload;
 
 class Client {
  public:
@@ -195,6 +201,7 @@ class Client {
       const std::string& directory, CallOptions options = {});
 
  private:
+  friend class DraftUpload;
   struct State;
   explicit Client(std::unique_ptr<State> state);
   const std::unique_ptr<const State> state_;

@@ -3,9 +3,6 @@
 //
 // BeginUpload is also the way back after a cut: for the same content it gives
 // the same upload, with what the server has committed of it, or the trace.
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <algorithm>
 #include <memory>
 
@@ -13,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "client/local_file.h"
 #include "client/state.h"
+#include "client/upload_stream.h"
 
 namespace perfvec::client {
 namespace {
@@ -23,71 +21,6 @@ absl::Status Interrupted(const LocalFile& file) {
   return absl::CancelledError(
       absl::StrCat("upload of ", file.path(),
                    " interrupted; the same call goes on where it ended"));
-}
-
-// How a stream ended; `local`: the fault is on this side, nothing to resume.
-struct StreamEnd {
-  Attempt attempt;
-  bool local = false;
-};
-
-// Sends one stream: at most `stream_size_bytes` from what is committed.
-StreamEnd SendStream(const Caller& caller, api::TraceService::Stub& stub,
-                     const LocalFile& file, const UploadOptions& options,
-                     const api::Upload& upload) {
-  grpc::ClientContext context;
-  context.set_deadline(
-      absl::ToChronoTime(absl::Now() + caller.options().stall_timeout));
-  api::Upload answer;
-  auto writer = stub.WriteUpload(&context, &answer);
-
-  api::WriteUploadRequest message;
-  message.mutable_header()->set_upload_id(upload.upload_id());
-  message.mutable_header()->set_offset(upload.committed_size_bytes());
-  bool open = writer->Write(message);
-
-  absl::Status local;
-  uint64_t offset = upload.committed_size_bytes();
-  const uint64_t end =
-      std::min(file.size_bytes(),
-               offset + std::max<uint64_t>(options.stream_size_bytes, 1));
-  while (open && local.ok() && offset < end) {
-    const size_t size = std::min<uint64_t>(kMessageDataBytes, end - offset);
-    std::string* bytes = message.mutable_data()->mutable_bytes();
-    local = file.Read(offset, size, bytes);
-    if (!local.ok()) break;
-    message.mutable_data()->set_xxh3(XXH3_64bits(bytes->data(), size));
-    open = writer->Write(message);
-    if (!open) break;
-    offset += size;
-    if (options.progress &&
-        !options.progress({Stage::kSending, offset, file.size_bytes()})) {
-      local = Interrupted(file);
-    }
-  }
-  // A clean end even when we stop early: the server commits what came.
-  writer->WritesDone();
-  const grpc::Status status = writer->Finish();
-  if (!local.ok()) return {{local, std::nullopt}, true};
-  return {caller.Outcome(status, context)};
-}
-
-// Whether the upload may be begun again after a stream or a finish that ended
-// so: the connection broke, another client moved the offset, the upload was
-// finished or dropped meanwhile, or a message was damaged on its way.
-bool WorthResuming(const Attempt& attempt) {
-  switch (attempt.status.code()) {
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kAborted:
-    case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kDataLoss:
-      return true;
-    case absl::StatusCode::kResourceExhausted:
-      return attempt.retry_after.has_value();
-    default:
-      return false;
-  }
 }
 
 }  // namespace
@@ -109,6 +42,7 @@ absl::StatusOr<api::Trace> Client::UploadTrace(const std::string& path,
   api::BeginUploadRequest begin;
   begin.set_sha256(*sha256);
   begin.set_size_bytes(size_bytes);
+  begin.set_draft(options.draft);
 
   Backoff backoff = caller.NewBackoff(absl::InfiniteFuture());
   uint64_t committed_before = 0;
@@ -132,8 +66,20 @@ absl::StatusOr<api::Trace> Client::UploadTrace(const std::string& path,
 
     Attempt attempt;
     if (upload->committed_size_bytes() < size_bytes) {
-      StreamEnd end =
-          SendStream(caller, *state_->traces, *file, options, *upload);
+      grpc::ClientContext context;
+      context.set_deadline(
+          absl::ToChronoTime(absl::Now() + caller.options().stall_timeout));
+      const uint64_t from = upload->committed_size_bytes();
+      api::Upload committed;
+      StreamEnd end = SendStream(
+          caller, *state_->traces, context, *file, upload->upload_id(), from,
+          std::min(size_bytes,
+                   from + std::max<uint64_t>(options.stream_size_bytes, 1)),
+          [&](uint64_t sent) {
+            return report(Stage::kSending, sent) ? absl::OkStatus()
+                                                 : Interrupted(*file);
+          },
+          &committed);
       attempt = std::move(end.attempt);
       if (end.local) return attempt.status;
       if (attempt.status.ok()) {

@@ -87,9 +87,12 @@ grpc::ServerUnaryReactor* TraceService::BeginUpload(
     grpc::CallbackServerContext* call, const v1::BeginUploadRequest* request,
     v1::Upload* response) {
   return RunOnPool(*context_.pool, call, [=] {
-    return MoveTo(
-        context_.uploads->Begin(request->sha256(), request->size_bytes()),
-        response);
+    UploadManager& uploads = *context_.uploads;
+    const bool named = !request->sha256().empty() || request->draft().empty();
+    return MoveTo(named ? uploads.Begin(request->sha256(),
+                                        request->size_bytes(), request->draft())
+                        : uploads.BeginDraft(request->draft()),
+                  response);
   });
 }
 

@@ -8,7 +8,6 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/types/span.h"
 #include "server/chunk_source.h"
 #include "server/times.h"
 #include "spdlog/spdlog.h"
@@ -17,13 +16,18 @@
 namespace perfvec::server {
 namespace {
 
-absl::Status CheckSha256(absl::string_view text) {
+constexpr size_t kSha256Digits = 64, kDraftDigits = 32;
+// A draft's upload id, and in its record also the place of the SHA-256.
+constexpr char kDraftPrefix[] = "draft-";
+
+absl::Status CheckHex(absl::string_view what, absl::string_view text,
+                      size_t digits) {
   const bool hex = std::all_of(text.begin(), text.end(), [](char c) {
     return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
   });
-  if (text.size() == 64 && hex) return absl::OkStatus();
+  if (text.size() == digits && hex) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "sha256: expected 64 lowercase hex digits, found \"",
+      what, ": expected ", digits, " lowercase hex digits, found \"",
       absl::CHexEscape(text.substr(0, 80)), "\" (", text.size(), " bytes)"));
 }
 
@@ -75,48 +79,110 @@ v1::Upload UploadManager::Describe(
     const storage::v1::UploadRecord& record) const {
   v1::Upload upload;
   upload.set_upload_id(record.upload_id());
-  upload.set_sha256(record.sha256());
-  upload.set_size_bytes(record.size_bytes());
+  if (!IsDraft(record)) {
+    upload.set_sha256(record.sha256());
+    upload.set_size_bytes(record.size_bytes());
+  }
   upload.set_committed_size_bytes(CommittedBytes(record));
+  upload.set_piece_size_bytes(record.chunk_size_bytes());
   return upload;
 }
 
-absl::Status UploadManager::CheckQuota(uint64_t size_bytes) {
+absl::Status UploadManager::CheckRoom(uint64_t more_bytes) {
+  PERFVEC_ASSIGN_OR_RETURN(storage::Registry::Counts counts,
+                           registry_->GetCounts());
+  uint64_t promised = 0;
+  for (const ActivePtr& active : All()) {
+    absl::MutexLock lock(&active->mutex);
+    promised += IsDraft(active->record) ? CommittedBytes(active->record)
+                                        : active->record.size_bytes();
+  }
+  const uint64_t stored = counts.trace_bytes + promised;
+  if (stored <= options_.max_stored_bytes &&
+      more_bytes <= options_.max_stored_bytes - stored) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "traces take ", stored, " of ", options_.max_stored_bytes,
+      " bytes, too little is left for ", more_bytes,
+      "; delete programs that are not needed, or raise the server's "
+      "--max-stored-bytes"));
+}
+
+absl::Status UploadManager::CheckQuota(uint64_t size_bytes, bool has_draft,
+                                       uint64_t drafted_bytes) {
   if (size_bytes == 0 || size_bytes > options_.max_trace_bytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("size_bytes: expected 1 to ", options_.max_trace_bytes,
                      " (the server's limit for a trace), found ", size_bytes));
   }
-  PERFVEC_ASSIGN_OR_RETURN(storage::Registry::Counts counts,
-                           registry_->GetCounts());
-  uint64_t promised = 0;
-  const std::vector<ActivePtr> all = All();
-  for (const ActivePtr& active : all) {
-    absl::MutexLock lock(&active->mutex);
-    promised += active->record.size_bytes();
-  }
-  const size_t uploads = all.size();
-  if (uploads >= options_.max_uploads) {
+  const size_t others = All().size() - (has_draft ? 1 : 0);
+  if (others >= options_.max_uploads) {
     return absl::ResourceExhaustedError(
-        absl::StrCat(uploads, " uploads are under way, the server's limit is ",
+        absl::StrCat(others, " uploads are under way, the server's limit is ",
                      options_.max_uploads, "; retry when some have finished"));
   }
-  const uint64_t stored = counts.trace_bytes + promised;
-  if (stored > options_.max_stored_bytes ||
-      size_bytes > options_.max_stored_bytes - stored) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "traces take ", stored, " of ", options_.max_stored_bytes,
-        " bytes, too little is left for ", size_bytes,
-        "; delete programs that are not needed, or raise the server's "
-        "--max-stored-bytes"));
+  return CheckRoom(size_bytes - drafted_bytes);
+}
+
+absl::StatusOr<v1::Upload> UploadManager::Add(
+    storage::v1::UploadRecord record) {
+  *record.mutable_create_time() = ToTimestamp(clock_());
+  *record.mutable_update_time() = record.create_time();
+  auto active = std::make_shared<Active>();
+  absl::MutexLock active_lock(&active->mutex);
+  active->record = std::move(record);
+  PERFVEC_RETURN_IF_ERROR(registry_->PutUpload(active->record));
+  {
+    absl::MutexLock lock(&mutex_);
+    active_[active->record.upload_id()] = active;
   }
-  return absl::OkStatus();
+  return Describe(active->record);
+}
+
+absl::StatusOr<v1::Upload> UploadManager::BeginDraft(const std::string& draft) {
+  PERFVEC_RETURN_IF_ERROR(CheckHex("draft", draft, kDraftDigits));
+  absl::MutexLock one_at_a_time(&begin_mutex_);
+  const std::string id = absl::StrCat(kDraftPrefix, draft);
+  if (auto found = Find(id); found.ok()) {
+    absl::MutexLock lock(&(*found)->mutex);
+    return Describe((*found)->record);
+  }
+  PERFVEC_RETURN_IF_ERROR(
+      CheckQuota(std::min(options_.piece_bytes, options_.max_trace_bytes),
+                 /*has_draft=*/false, /*drafted_bytes=*/0));
+  storage::v1::UploadRecord record;
+  record.set_upload_id(id);
+  record.set_sha256(id);
+  record.set_size_bytes(options_.max_trace_bytes);  // at most
+  record.set_chunk_size_bytes(options_.piece_bytes);
+  return Add(std::move(record));
 }
 
 absl::StatusOr<v1::Upload> UploadManager::Begin(const std::string& sha256,
-                                                uint64_t size_bytes) {
-  PERFVEC_RETURN_IF_ERROR(CheckSha256(sha256));
+                                                uint64_t size_bytes,
+                                                const std::string& draft) {
+  PERFVEC_RETURN_IF_ERROR(CheckHex("sha256", sha256, kSha256Digits));
+  if (!draft.empty()) {
+    PERFVEC_RETURN_IF_ERROR(CheckHex("draft", draft, kDraftDigits));
+  }
   absl::MutexLock one_at_a_time(&begin_mutex_);
+  ActivePtr drafted;  // nullptr also if this very call was made before
+  if (!draft.empty()) {
+    auto found = Find(absl::StrCat(kDraftPrefix, draft));
+    if (found.ok()) drafted = *std::move(found);
+  }
+  auto upload = BeginNamed(sha256, size_bytes, drafted);
+  if (upload.ok() && drafted != nullptr) {
+    absl::MutexLock lock(&drafted->mutex);
+    if (!drafted->over) Drop(*drafted);
+  }
+  return upload;
+}
+
+absl::StatusOr<v1::Upload> UploadManager::BeginNamed(const std::string& sha256,
+                                                     uint64_t size_bytes,
+                                                     const ActivePtr& draft) {
   absl::StatusOr<v1::Trace> trace = GetTrace(sha256);
   if (trace.ok()) {
     v1::Upload upload;
@@ -141,22 +207,25 @@ absl::StatusOr<v1::Upload> UploadManager::Begin(const std::string& sha256,
   }
   if (!absl::IsNotFound(found.status())) return found.status();
 
-  PERFVEC_RETURN_IF_ERROR(CheckQuota(size_bytes));
-  auto active = std::make_shared<Active>();
-  absl::MutexLock active_lock(&active->mutex);
-  storage::v1::UploadRecord& record = active->record;
+  storage::v1::UploadRecord record;
   record.set_upload_id(NewUploadId(sha256));
   record.set_sha256(sha256);
   record.set_size_bytes(size_bytes);
   record.set_chunk_size_bytes(options_.piece_bytes);
-  *record.mutable_create_time() = ToTimestamp(clock_());
-  *record.mutable_update_time() = record.create_time();
-  PERFVEC_RETURN_IF_ERROR(registry_->PutUpload(record));
-  {
-    absl::MutexLock lock(&mutex_);
-    active_[record.upload_id()] = active;
+  uint64_t drafted_bytes = 0;
+  if (draft != nullptr) {
+    absl::MutexLock lock(&draft->mutex);
+    const auto& pieces = draft->record.chunk_sha256();
+    const uint64_t piece_bytes = draft->record.chunk_size_bytes();
+    const int taken =
+        std::min<uint64_t>(pieces.size(), size_bytes / piece_bytes);
+    record.set_chunk_size_bytes(piece_bytes);
+    record.mutable_chunk_sha256()->Add(pieces.begin(), pieces.begin() + taken);
+    drafted_bytes = taken * piece_bytes;
   }
-  return Describe(record);
+  PERFVEC_RETURN_IF_ERROR(
+      CheckQuota(size_bytes, draft != nullptr, drafted_bytes));
+  return Add(std::move(record));
 }
 
 absl::StatusOr<UploadManager::ActivePtr> UploadManager::Find(
@@ -241,6 +310,12 @@ absl::StatusOr<v1::Trace> UploadManager::Finish(const std::string& upload_id) {
   {
     absl::MutexLock lock(&(*active)->mutex);
     record = (*active)->record;
+    if (IsDraft(record)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "upload ", upload_id,
+          " is a draft; name its content first: BeginUpload with sha256, "
+          "size_bytes and draft"));
+    }
     if ((*active)->over || (*active)->finishing) {
       return absl::UnavailableError(absl::StrCat(
           "upload ", upload_id, " is being finished by another call; retry"));
@@ -308,139 +383,6 @@ absl::StatusOr<v1::Trace> UploadManager::Verify(
   trace->set_size_bytes(record.size_bytes());
   *trace->mutable_create_time() = ToTimestamp(clock_());
   return trace;
-}
-
-// --- Writing ---------------------------------------------------------------
-
-absl::StatusOr<std::unique_ptr<UploadManager::Writer>>
-UploadManager::OpenWriter(const std::string& upload_id, uint64_t offset) {
-  PERFVEC_ASSIGN_OR_RETURN(ActivePtr active, Find(upload_id));
-  absl::MutexLock lock(&active->mutex);
-  const storage::v1::UploadRecord& record = active->record;
-  const uint64_t committed = CommittedBytes(record);
-  if (offset > committed ||
-      (offset % record.chunk_size_bytes() != 0 && offset != committed)) {
-    return absl::AbortedError(
-        absl::StrCat("upload ", upload_id, ": offset ", offset,
-                     " does not fit; committed_size_bytes is ", committed,
-                     ", go on from there"));
-  }
-  ++active->writers;
-  return std::unique_ptr<Writer>(
-      new Writer(this, active, offset, record.size_bytes()));
-}
-
-UploadManager::Writer::Writer(UploadManager* manager, ActivePtr active,
-                              uint64_t offset, uint64_t size_bytes)
-    : manager_(manager),
-      active_(std::move(active)),
-      size_bytes_(size_bytes),
-      received_(offset) {
-  staged_.first = (offset + manager->options_.piece_bytes - 1) /
-                  manager->options_.piece_bytes;
-  commit_pieces_ =
-      std::max<size_t>(manager->options_.commit_pieces, staged_.first / 64);
-  manager_->metrics_->uploads_active().Increment();
-}
-
-UploadManager::Writer::~Writer() {
-  AwaitCommit().IgnoreError();  // nobody is left to be told
-  manager_->metrics_->uploads_active().Decrement();
-  absl::MutexLock lock(&active_->mutex);
-  --active_->writers;
-}
-
-absl::Status UploadManager::Writer::Append(absl::string_view bytes) {
-  PERFVEC_RETURN_IF_ERROR(failed_);
-  if (bytes.size() > size_bytes_ - received_) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "more bytes than the ", size_bytes_,
-        " that the upload declared: ", bytes.size(), " at offset ", received_));
-  }
-  while (!bytes.empty()) {
-    if (buffer_.capacity() == 0)
-      buffer_.reserve(manager_->options_.piece_bytes);
-    const size_t take = std::min<size_t>(
-        bytes.size(), manager_->options_.piece_bytes - buffer_.size());
-    buffer_.append(bytes.data(), take);
-    received_ += take;
-    bytes.remove_prefix(take);
-    if (buffer_.size() == manager_->options_.piece_bytes ||
-        received_ == size_bytes_) {
-      PERFVEC_RETURN_IF_ERROR(StageBuffer());
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status UploadManager::Writer::StageBuffer() {
-  PERFVEC_ASSIGN_OR_RETURN(storage::StagedChunk chunk,
-                           manager_->chunks_->Stage(buffer_));
-  staged_.chunks.push_back(std::move(chunk));
-  manager_->metrics_->upload_bytes().Increment(buffer_.size());
-  buffer_.clear();
-  if (staged_.chunks.size() < commit_pieces_) return absl::OkStatus();
-  return StartCommit();
-}
-
-absl::Status UploadManager::Writer::AwaitCommit() {
-  if (committing_.valid()) failed_ = committing_.get();
-  return failed_;
-}
-
-absl::Status UploadManager::Writer::StartCommit() {
-  PERFVEC_RETURN_IF_ERROR(AwaitCommit());
-  if (staged_.chunks.empty()) return absl::OkStatus();
-  Group group = std::move(staged_);
-  staged_.first = group.first + group.chunks.size();
-  staged_.chunks.clear();
-  commit_pieces_ =
-      std::max<size_t>(manager_->options_.commit_pieces, staged_.first / 64);
-  committing_ = std::async(std::launch::async,
-                           [this, group = std::move(group)]() mutable {
-                             return Commit(std::move(group));
-                           });
-  return absl::OkStatus();
-}
-
-absl::Status UploadManager::Writer::Commit(Group group) const {
-  // After a failed sync these pieces are given up: a second sync could succeed
-  // without the bytes.
-  PERFVEC_RETURN_IF_ERROR(
-      manager_->chunks_->Commit(absl::MakeSpan(group.chunks)));
-  absl::MutexLock lock(&active_->mutex);
-  storage::v1::UploadRecord record = active_->record;
-  for (size_t i = 0; i < group.chunks.size(); ++i) {
-    const size_t index = group.first + i;
-    const std::string& digest = group.chunks[i].digest();
-    if (index < record.chunk_sha256_size()) {
-      if (record.chunk_sha256(index) == digest) continue;
-      return absl::AbortedError(absl::StrCat(
-          "upload ", record.upload_id(), ": the bytes from offset ",
-          index * record.chunk_size_bytes(),
-          " differ from those another client has sent for the same SHA-256; "
-          "committed_size_bytes is ",
-          manager_->CommittedBytes(active_->record)));
-    }
-    record.add_chunk_sha256(digest);
-  }
-  if (record.chunk_sha256_size() > active_->record.chunk_sha256_size()) {
-    if (active_->over) {
-      return absl::AbortedError(absl::StrCat("upload ", record.upload_id(),
-                                             " was aborted or has expired"));
-    }
-    *record.mutable_update_time() = ToTimestamp(manager_->clock_());
-    PERFVEC_RETURN_IF_ERROR(manager_->registry_->PutUpload(record));
-    active_->record = std::move(record);
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<v1::Upload> UploadManager::Writer::Close() {
-  PERFVEC_RETURN_IF_ERROR(StartCommit());
-  PERFVEC_RETURN_IF_ERROR(AwaitCommit());
-  absl::MutexLock lock(&active_->mutex);
-  return manager_->Describe(active_->record);
 }
 
 }  // namespace perfvec::server

@@ -9,6 +9,10 @@
 // succeed. Finish() reads everything back and compares the SHA-256 of the
 // whole, and checks the .pvt structure; what does not pass is dropped.
 //
+// A draft is an upload of a file that is still being written: without a name
+// (SHA-256) until Begin() is told both, which moves its pieces to the upload of
+// that content. Until then it counts against the quota with what it has.
+//
 // Any thread; every method may block on disk: run it on the bulk pool. A Writer
 // is used by one thread at a time.
 //
@@ -63,8 +67,12 @@ class UploadManager {
                 storage::ChunkStore* chunks, Metrics* metrics, Checker checker);
   absl::Status Load();  // once: the uploads under way before a restart
 
+  // `draft`: the pieces are taken from it, and it ends; empty: none.
   absl::StatusOr<v1::Upload> Begin(const std::string& sha256,
-                                   uint64_t size_bytes);
+                                   uint64_t size_bytes,
+                                   const std::string& draft = "");
+  // The draft of that name (32 hex digits), new if there is none.
+  absl::StatusOr<v1::Upload> BeginDraft(const std::string& draft);
   absl::StatusOr<v1::Upload> Get(const std::string& upload_id);
   absl::StatusOr<v1::Trace> Finish(const std::string& upload_id);
   absl::Status Abort(const std::string& upload_id);
@@ -94,7 +102,7 @@ class UploadManager {
    private:
     friend class UploadManager;
     Writer(UploadManager* manager, std::shared_ptr<Active> active,
-           uint64_t offset, uint64_t size_bytes);
+           uint64_t offset, const storage::v1::UploadRecord& record);
     // Pieces that are made durable together.
     struct Group {
       size_t first = 0;  // index of chunks[0] among the pieces
@@ -109,6 +117,7 @@ class UploadManager {
 
     UploadManager* const manager_;
     const std::shared_ptr<Active> active_;
+    const bool is_draft_;
     const uint64_t size_bytes_;
     uint64_t received_;  // offset of the next byte
     size_t commit_pieces_;
@@ -125,11 +134,23 @@ class UploadManager {
 
  private:
   using ActivePtr = std::shared_ptr<Active>;
+  static bool IsDraft(const storage::v1::UploadRecord& record) {
+    return record.sha256() == record.upload_id();
+  }
   absl::StatusOr<ActivePtr> Find(const std::string& upload_id);
   std::vector<ActivePtr> All();
   v1::Upload Describe(const storage::v1::UploadRecord& record) const;
   uint64_t CommittedBytes(const storage::v1::UploadRecord& record) const;
-  absl::Status CheckQuota(uint64_t size_bytes);
+  // Of an upload of `size_bytes` that takes over `drafted_bytes` of a draft.
+  absl::Status CheckQuota(uint64_t size_bytes, bool has_draft,
+                          uint64_t drafted_bytes);
+  absl::Status CheckRoom(uint64_t more_bytes);
+  // `draft`: nullptr for none.
+  absl::StatusOr<v1::Upload> BeginNamed(const std::string& sha256,
+                                        uint64_t size_bytes,
+                                        const ActivePtr& draft)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(begin_mutex_);
+  absl::StatusOr<v1::Upload> Add(storage::v1::UploadRecord record);
   absl::StatusOr<v1::Trace> Verify(const storage::v1::UploadRecord& record);
   void Drop(Active& active) ABSL_EXCLUSIVE_LOCKS_REQUIRED(active.mutex);
 

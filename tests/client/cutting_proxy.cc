@@ -57,6 +57,7 @@ CuttingProxy::~CuttingProxy() {
   shutdown(listener_, SHUT_RDWR);
   {
     absl::MutexLock lock(&mutex_);
+    held_ = false;
     for (const Connection& c : connections_) {
       shutdown(c.client, SHUT_RDWR);
       shutdown(c.server, SHUT_RDWR);
@@ -71,6 +72,11 @@ void CuttingProxy::CutAfter(int64_t budget, int64_t next_budget) {
   absl::MutexLock lock(&mutex_);
   budget_ = budget;
   next_budget_ = next_budget;
+}
+
+void CuttingProxy::Hold(bool hold) {
+  absl::MutexLock lock(&mutex_);
+  held_ = hold;
 }
 
 int CuttingProxy::cuts() const {
@@ -105,7 +111,8 @@ void CuttingProxy::Accept() {
 }
 
 bool CuttingProxy::Spend(int64_t bytes) {
-  absl::MutexLock lock(&mutex_);
+  auto free = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return !held_; };
+  absl::MutexLock lock(&mutex_, absl::Condition(&free));
   if (budget_ < 0) return true;
   budget_ -= bytes;
   if (budget_ >= 0) return true;
@@ -127,7 +134,7 @@ void CuttingProxy::Forward(Connection connection) {
     for (int from = 0; from < 2 && open; ++from) {
       if (ends[from].revents == 0) continue;
       const ssize_t got = recv(ends[from].fd, buffer, sizeof buffer, 0);
-      open = got > 0 && (from == 1 || Spend(got)) &&
+      open = got > 0 && Spend(from == 0 ? got : 0) &&
              WriteAll(ends[1 - from].fd, buffer, got);
     }
   }

@@ -1,7 +1,7 @@
 // A TCP proxy in front of a server that cuts connections after a given number
-// of bytes: what a network does to an upload.
+// of bytes, or lets nothing through: what a network does to an upload.
 //
-// Start and Stop on one thread; CutAfter from any.
+// Start and Stop on one thread; CutAfter and Hold from any.
 //
 //   CuttingProxy proxy(server_port);
 //   proxy.CutAfter(1 << 20);      // the connections there are, together
@@ -27,6 +27,8 @@ class CuttingProxy {
   // Once so many more bytes went towards the server, every connection is cut
   // and `budget` is taken from `next_budget`; negative: never.
   void CutAfter(int64_t budget, int64_t next_budget);
+  // Nothing goes through, in either direction, while it holds.
+  void Hold(bool hold);
   int cuts() const;
   void WaitForCut();  // until there was one
 
@@ -45,6 +47,7 @@ class CuttingProxy {
   mutable absl::Mutex mutex_;
   int64_t budget_ ABSL_GUARDED_BY(mutex_) = -1;
   int64_t next_budget_ ABSL_GUARDED_BY(mutex_) = -1;
+  bool held_ ABSL_GUARDED_BY(mutex_) = false;
   int cuts_ ABSL_GUARDED_BY(mutex_) = 0;
   std::list<Connection> connections_ ABSL_GUARDED_BY(mutex_);
   std::list<std::thread> forwarders_;  // of the accepting thread
