@@ -12,6 +12,7 @@
 #include "client/cli/trace_commands.h"
 #include "client/cli/units.h"
 #include "client/cli/upload_command.h"
+#include "client/draft_upload.h"
 #include "client/tracer/slices.h"
 #include "client/tracer/trace_run.h"
 
@@ -132,12 +133,20 @@ absl::Status Run(Context& context, TraceRunOptions options) {
     if (!slices.ok()) return slices.status();
     run.region.slices = *std::move(slices);
   }
-  const bool send = !options.upload.program.empty();
-  if (send) {  // before hours are spent
+  std::unique_ptr<DraftUpload> draft;
+  if (!options.upload.program.empty()) {
+    if (run.output_path == "-") {
+      return absl::InvalidArgumentError(
+          "--upload needs -o FILE: a server that is slow or away is given the "
+          "trace from there");
+    }
     auto client = context.Connect();
     if (!client.ok()) return client.status();
-    auto server = (*client)->GetServerStatus();
+    auto server = (*client)->GetServerStatus();  // before hours are spent
     if (!server.ok()) return server.status();
+    draft =
+        std::make_unique<DraftUpload>(*client, run.output_path + ".partial");
+    run.written = [&draft](uint64_t bytes) { draft->Grown(bytes); };
   }
   run.header.tool = absl::StrCat("perfvec ", PERFVEC_VERSION, " trace run");
   run.header.command = absl::StrJoin(run.command, " ");
@@ -195,9 +204,22 @@ absl::Status Run(Context& context, TraceRunOptions options) {
     return absl::InvalidArgumentError(
         "--strict: the trace holds what perfvec could not tell (above)");
   }
-  if (!send) return absl::OkStatus();
+  if (draft == nullptr) return absl::OkStatus();
   options.upload.file = run.output_path;
-  return UploadProgram(context, options.upload, std::cerr);
+  options.upload.draft = draft->End();
+  if (!options.upload.draft.empty() && !context.json) {
+    std::cerr << "sent while the program ran: "
+              << FormatBytes(draft->committed_bytes()) << "\n";
+  }
+  const absl::Status sent = UploadProgram(context, options.upload, std::cerr);
+  if (absl::IsUnavailable(sent) || absl::IsDeadlineExceeded(sent) ||
+      absl::IsResourceExhausted(sent)) {
+    std::cerr << "note: the trace is whole; this goes on where the transfer "
+                 "ended: perfvec upload "
+              << run.output_path << " --program " << options.upload.program
+              << "\n";
+  }
+  return sent;
 }
 
 }  // namespace
@@ -272,11 +294,15 @@ void AddTraceRunCommand(CLI::App& group, Context& context) {
   command->add_flag("--no-page-faults", options->no_page_faults,
                     "Leave out the operations that gem5 records when memory "
                     "is first touched");
+  command->add_flag("--gem5-streams", run->gem5_streams,
+                    "Let fstat() of standard streams fail, as under gem5: for "
+                    "comparisons with gem5's traces");
   CLI::Option* upload =
       command
           ->add_option("--upload", options->upload.program,
-                       "Then send the trace to the server as this program. "
-                       "If that fails, perfvec upload goes on with the file")
+                       "Send the trace to the server as it is made, and "
+                       "register it as this program. Without the server the "
+                       "program runs on; perfvec upload goes on with the file")
           ->type_name("NAME")
           ->needs("--output");
   AddUploadOptions(command, &options->upload, upload);

@@ -11,11 +11,13 @@
 namespace perfvec::client::cli {
 namespace {
 
-absl::StatusOr<api::Trace> Send(Client& client, const std::string& file) {
+absl::StatusOr<api::Trace> Send(Client& client, const std::string& file,
+                                const std::string& draft) {
   InterruptGuard interrupts(
       "interrupted; the same command goes on where it ended", "");
   Progress progress("checksum");
   UploadOptions upload;
+  upload.draft = draft;
   upload.progress = [&](const UploadProgress& now) {
     switch (now.stage) {
       case UploadProgress::Stage::kHashing:
@@ -48,7 +50,7 @@ absl::Status UploadProgram(Context& context,
   for (const auto& alias : options.aliases) request.add_aliases(alias);
   for (const auto& model : options.models) request.add_models(model);
 
-  auto trace = Send(**client, options.file);
+  auto trace = Send(**client, options.file, options.draft);
   if (!trace.ok()) return trace.status();
   request.set_trace_id(trace->trace_id());
   auto created = (*client)->CreateProgram(request);

@@ -13,6 +13,7 @@ namespace perfvec::client::cli {
 
 struct UploadCommandOptions {
   std::string file, program;
+  std::string draft;  // what has been sent of it (client/draft_upload.h)
   std::vector<std::string> tags, aliases, models;
   bool wait = false, skip_represent = false;
 };

@@ -23,7 +23,9 @@
 #include "client/tracer/chunk_queue.h"
 #include "client/tracer/elf_file.h"
 #include "client/tracer/event_ring.h"
+#include "client/tracer/gem5_streams.h"
 #include "client/tracer/loaded_files.h"
+#include "client/tracer/watched_sink.h"
 
 namespace perfvec::tracer {
 namespace {
@@ -87,7 +89,7 @@ FirstTouch PagesAtStart(pid_t pid, const ElfFile& program, uint64_t sp) {
 class Child {
  public:
   static absl::StatusOr<std::unique_ptr<Child>> Start(
-      const std::vector<std::string>& arguments) {
+      const std::vector<std::string>& arguments, bool gem5_streams) {
     auto child = std::make_unique<Child>();
     std::vector<char*> argv;
     for (const std::string& a : arguments) {
@@ -100,6 +102,12 @@ class Child {
       signal(SIGINT, SIG_DFL);
       signal(SIGQUIT, SIG_DFL);
       signal(SIGXFSZ, SIG_DFL);
+      if (gem5_streams && !FailStreamStatus()) {
+        constexpr char kError[] =
+            "error: the kernel allows no seccomp filter\n";
+        if (write(STDERR_FILENO, kError, sizeof(kError) - 1) < 0) _exit(1);
+        _exit(1);
+      }
       execvp(argv[0], argv.data());
       _exit(kExecFailed);
     }
@@ -221,6 +229,9 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
     sink = trace::CreateFileSink(options.output_path);
   }
   if (!sink.ok()) return sink.status();
+  if (options.written) {
+    sink = std::make_unique<WatchedSink>(*std::move(sink), options.written);
+  }
   std::unique_ptr<BlockVectorWriter> vectors;
   if (!options.vectors_path.empty()) {
     auto created = BlockVectorWriter::Create(options.vectors_path,
@@ -260,7 +271,7 @@ absl::StatusOr<RunReport> RunTraced(const RunOptions& given) {
     signal(SIGXFSZ, old_size);
   });
   const auto begin = std::chrono::steady_clock::now();
-  auto child = Child::Start(arguments);
+  auto child = Child::Start(arguments, options.gem5_streams);
   if (!child.ok()) return child.status();
   (*ring)->set_alive([&] { return (*child)->Alive(); });
 

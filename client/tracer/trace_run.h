@@ -50,12 +50,18 @@ struct RunOptions {
   uint32_t thread = 0;
   // Operations as page faults, where gem5 records them.
   bool page_faults = true;
+  // fstat() of standard streams fails, as in gem5 (gem5_streams.h).
+  bool gem5_streams = false;
   trace::TraceHeader header;
   // 1: 5 % more bytes than the default, in two thirds of the time
   // (docs/trace_format.md), as the encoder is what limits the speed.
   int compression_level = 1;
   // Called now and then with the operations recorded so far.
   std::function<void(uint64_t)> progress;
+  // Called, by either of the two threads but not by both at once, with the
+  // bytes that are in output_path.partial for good; fewer than before: where
+  // there is no room, the last ones are taken back.
+  std::function<void(uint64_t)> written;
 };
 
 struct RunReport {

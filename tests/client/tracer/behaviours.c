@@ -20,7 +20,7 @@ static long System(long number, long a, long b, long c, long d) {
   return x0;
 }
 
-enum { EXIT = 93, EXIT_GROUP = 94, YIELD = 124, KILL = 129, SIGACTION = 134 };
+enum { FSTATAT = 79, EXIT = 93, EXIT_GROUP = 94, YIELD = 124, KILL = 129, SIGACTION = 134 };
 enum { GETPID = 172, CLONE = 220, EXECVE = 221, WAIT4 = 260 };
 
 static volatile word sum, done;
@@ -108,6 +108,10 @@ long Run(char what, char** argv) {
   }
   if (what == 'g') *(volatile word*)16 = sum; /* a fault */
   if (what == 'k') System(KILL, System(GETPID, 0, 0, 0, 0), 9, 0, 0);
+  if (what == 'o') { /* what its standard output is; the error */
+    static char status[128];
+    return -System(FSTATAT, 1, (long)"", (long)status, 0x1000);
+  }
   if (what == 'l') WorkAtRandom(4000000); /* a trace of many bytes */
   return 0;
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -142,6 +143,14 @@ TEST_F(BehavioursTest, FunctionsOfAProgramThatIsMovedAreFound) {
   options_.from_symbol = "no_such_function";
   options_.command = {kProgram};
   EXPECT_EQ(RunTraced(options_).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(BehavioursTest, StreamsCanBeAsInGem5) {
+  EXPECT_EQ(Run({kProgram, "out"}).wait_status, 0);
+  options_.gem5_streams = true;
+  const RunReport report = Run({kProgram, "out"});
+  EXPECT_TRUE(WIFEXITED(report.wait_status));
+  EXPECT_EQ(WEXITSTATUS(report.wait_status), ENOENT);
 }
 
 TEST_F(BehavioursTest, AQemuThatIsTooOldIsNamed) {
