@@ -70,8 +70,8 @@ TEST(HttpRoutesTest, EveryPublicCallHasARowOrIsNamedAsHavingNone) {
   size_t calls = 0;
   for (const char* service :
        {"ProgramService", "ArchitectureService", "ModelService", "TraceService",
-        "PredictionService", "JobService", "ServerService",
-        "LearningService"}) {
+        "PredictionService", "JobService", "ServerService", "LearningService",
+        "ExplorationService"}) {
     const auto* found =
         pool->FindServiceByName(absl::StrCat("perfvec.v1.", service));
     ASSERT_NE(found, nullptr) << service;
