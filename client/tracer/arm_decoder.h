@@ -33,15 +33,14 @@ enum class Access : uint8_t {
   kHidden,  // QEMU does not tell it: base register and `hidden` do
 };
 
-// base + (extended index << shift) + offset; with bytes_per_vector, only if
-// the predicate has a lane that is active.
+// base + (extended index << shift) + offset; with a predicate only if it has a
+// lane that is active.
 struct HiddenAddress {
   uint8_t base = 31;   // register; 31 is the stack pointer
   int8_t index = -1;   // register, or none
   uint8_t extend = 3;  // as encoded: 2 uxtw, 3 lsl, 6 sxtw, 7 sxtx
   uint8_t shift = 0;
   int8_t predicate = -1;       // SVE: governing predicate register
-  int8_t vectors = 0;          // SVE: the offset, in vectors
   bool pc_relative = false;    // base is the pc
   bool align_to_line = false;  // DC ZVA: the 64-byte block around it
   int64_t offset = 0;
@@ -64,6 +63,7 @@ MacroOp DecodeArm(uint32_t word);
 // memory: false if the word is none of those or not known.
 bool DecodeArmMemory(uint32_t word, MacroOp* op);
 bool DecodeArmVectorMemory(uint32_t word, MacroOp* op);
+bool DecodeArmSveMemory(uint32_t word, MacroOp* op);
 
 }  // namespace perfvec::tracer
 

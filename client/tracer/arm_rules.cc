@@ -15,6 +15,9 @@ namespace {
 const char kText[] =
 #include "client/tracer/arm_rules.inc"
     ;
+const char kSveText[] =
+#include "client/tracer/arm_sve_rules.inc"
+    ;
 
 // gem5's OpClass, in its order.
 const char* const kOpClasses[] = {"No_OpClass",
@@ -102,6 +105,7 @@ const std::map<absl::string_view, std::vector<trace::Register>>& Fixed() {
             {kMiscRegister, 520}}},
           {"exc", {{kMiscRegister, 17}}},
           {"qc", {{kMiscRegister, 18}}},
+          {"ffr", {{kPredicateRegister, 16}}},
           {"lock", {{kMiscRegister, 20}}},
           {"sev", {{kMiscRegister, 29}}},
           {"sctlr", {{kMiscRegister, 503}}},
@@ -142,7 +146,8 @@ void AddDestination(uint8_t register_class, uint16_t index,
 }
 
 const ArmRules& ArmRules::Get() {
-  static const auto& rules = *new ArmRules(*Parse(kText));
+  static const auto& rules =
+      *new ArmRules(*Parse(absl::StrCat(kText, kSveText)));
   return rules;
 }
 
@@ -215,11 +220,17 @@ absl::Status ArmRules::ParseLine(absl::string_view line, Rule* rule) {
 
 absl::Status ArmRules::ParseOperands(absl::string_view text,
                                      std::vector<Operand>* operands) {
-  static const std::map<char, Field> kFields = {{'n', Field::kN},
-                                                {'m', Field::kM},
-                                                {'a', Field::kA},
-                                                {'d', Field::kD},
-                                                {'e', Field::kElement}};
+  static const auto& kFields = *new std::map<char, Bits>{{'n', {5, 5}},
+                                                         {'m', {16, 5}},
+                                                         {'a', {10, 5}},
+                                                         {'d', {0, 5}},
+                                                         {'e', {16, 5}}};
+  static const auto& kPredicates =
+      *new std::map<absl::string_view, Bits>{{"pd", {0, 4}},
+                                             {"pn", {5, 4}},
+                                             {"pm", {16, 4}},
+                                             {"pg", {10, 3}},
+                                             {"ph", {10, 4}}};
   for (absl::string_view word : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
     if (const auto fixed = Fixed().find(word); fixed != Fixed().end()) {
       for (const trace::Register& r : fixed->second) {
@@ -233,9 +244,16 @@ absl::Status ArmRules::ParseOperands(absl::string_view text,
     const absl::string_view name = word;
     Operand operand;
     operand.register_class = kIntegerRegister;
-    if (word == "pd") {
+    operand.field = Field::kBits;
+    if (const auto p = kPredicates.find(word); p != kPredicates.end()) {
       operand.register_class = kPredicateRegister;
-      operand.field = Field::kPredicate;
+      operand.bits = p->second;
+      operands->push_back(operand);
+      continue;
+    }
+    if (word == "ve3" || word == "ve4") {
+      operand.register_class = kVectorRegister;
+      operand.bits = {16, static_cast<uint8_t>(word[2] - '0')};
       operands->push_back(operand);
       continue;
     }
@@ -247,7 +265,8 @@ absl::Status ArmRules::ParseOperands(absl::string_view text,
     if (field == kFields.end() || word.size() > 2) {
       return absl::InvalidArgumentError(absl::StrCat(name, ": no operand"));
     }
-    operand.field = field->second;
+    operand.bits = field->second;
+    if (word[0] == 'e') operand.field = Field::kElement;
     if (word.size() == 2) {
       if (word[1] == 'S') {
         operand.thirtyone = Thirtyone::kStackPointer;
@@ -265,28 +284,12 @@ absl::Status ArmRules::ParseOperands(absl::string_view text,
 }
 
 trace::Register ArmRules::Resolve(const Operand& operand, uint32_t word) {
-  uint16_t index = 0;
-  switch (operand.field) {
-    case Field::kFixed:
-      return {operand.register_class, operand.index};
-    case Field::kPredicate:
-      return {operand.register_class, static_cast<uint16_t>(word & 15)};
-    case Field::kN:
-      index = word >> 5 & 31;
-      break;
-    case Field::kM:
-      index = word >> 16 & 31;
-      break;
-    case Field::kA:
-      index = word >> 10 & 31;
-      break;
-    case Field::kD:
-      index = word & 31;
-      break;
-    case Field::kElement:
-      index = word >> 16 & ((word >> 22 & 3) == 1 ? 15 : 31);
-      break;
+  if (operand.field == Field::kFixed) {
+    return {operand.register_class, operand.index};
   }
+  uint32_t count = operand.bits.count;
+  if (operand.field == Field::kElement && (word >> 22 & 3) == 1) count = 4;
+  uint16_t index = word >> operand.bits.first & ((1u << count) - 1);
   index = (index + operand.index) & 31;
   if (index == 31) {
     if (operand.thirtyone == Thirtyone::kStackPointer) index = kStackPointer;

@@ -47,7 +47,8 @@ void AddDestination(uint8_t register_class, uint16_t index,
 
 class ArmRules {
  public:
-  // The rules of arm_rules.inc; a test parses them, so that this cannot fail.
+  // The rules of arm_rules.inc and arm_sve_rules.inc; a test parses them, so
+  // that this cannot fail.
   static const ArmRules& Get();
 
   // InvalidArgument names the line.
@@ -60,10 +61,16 @@ class ArmRules {
   size_t size() const { return rules_.size(); }
 
  private:
-  enum class Field : uint8_t { kFixed, kN, kM, kA, kD, kElement, kPredicate };
+  // A register's number: so many bits from that one up; kElement is four bits
+  // wide if the size is 01, else five.
+  struct Bits {
+    uint8_t first = 0, count = 0;
+  };
+  enum class Field : uint8_t { kFixed, kBits, kElement };
   enum class Thirtyone : uint8_t { kPlain, kStackPointer, kDummy };
   struct Operand {
     Field field = Field::kFixed;
+    Bits bits;
     Thirtyone thirtyone = Thirtyone::kPlain;
     uint8_t register_class = 0;
     uint16_t index = 0;  // kFixed: the index; else what is added to it

@@ -1,5 +1,5 @@
-// Structure loads and stores of SIMD, and the two of SVE that the C library
-// uses: gem5's VldMultOp64, VstMultOp64, VldSingleOp64 and VstSingleOp64.
+// Structure loads and stores of SIMD: gem5's VldMultOp64, VstMultOp64,
+// VldSingleOp64 and VstSingleOp64.
 #include <algorithm>
 
 #include "client/tracer/arm_memory.h"
@@ -125,33 +125,6 @@ bool OneLane(uint32_t word, MacroOp* op) {
   return true;
 }
 
-// LD1B and ST1B of whole bytes, contiguous, offset in vectors.
-bool SveBytes(uint32_t word, MacroOp* op) {
-  const uint32_t form = word & 0xfff0e000;
-  const bool load = form == 0xa400a000;
-  if (!load && form != 0xe400e000) return false;
-  const uint32_t n = Bits(word, 9, 5), predicate = Bits(word, 12, 10);
-  const Register governing = {kPredicateRegister,
-                              static_cast<uint16_t>(predicate)};
-  const Register data = V(Bits(word, 4, 0));
-  if (load) {
-    AddAccess(false, 0, 16, 0,
-              {XOrStackPointer(n), Misc(kCpsr), governing, Misc(kCpacr)},
-              {data}, op);
-  } else {
-    AddAccess(true, 0, 16, 0,
-              {XOrStackPointer(n), Misc(kCpsr), governing, data, Misc(kCpacr)},
-              {}, op);
-  }
-  op->name = load ? "ld1b" : "st1b";
-  op->access = Access::kHidden;
-  op->hidden.base = n;
-  op->hidden.predicate = predicate;
-  const int vectors = Bits(word, 19, 16);
-  op->hidden.vectors = vectors < 8 ? vectors : vectors - 16;
-  return true;
-}
-
 }  // namespace
 
 bool DecodeArmVectorMemory(uint32_t word, MacroOp* op) {
@@ -161,7 +134,7 @@ bool DecodeArmVectorMemory(uint32_t word, MacroOp* op) {
   if ((word & 0xbf9f0000) == 0x0d000000 || (word & 0xbf800000) == 0x0d800000) {
     return OneLane(word, op);
   }
-  return SveBytes(word, op);
+  return false;
 }
 
 }  // namespace perfvec::tracer

@@ -105,6 +105,11 @@ bool RegisterFile::StepKnown(uint64_t pc, uint32_t word) {
           uint64_t{Bits(word, 20, 5)} << 16 * Bits(word, 22, 21));
     return true;
   }
+  if ((word & 0x7f800000) == 0x12800000) {  // MOVN
+    Write(d, false, wide,
+          ~(uint64_t{Bits(word, 20, 5)} << 16 * Bits(word, 22, 21)));
+    return true;
+  }
   if ((word & 0x1f000000) == 0x10000000) {  // ADR, ADRP
     const int64_t offset = SignedBits(word, 23, 5) * 4 + Bits(word, 30, 29);
     Write(d, false, true,
@@ -123,16 +128,66 @@ bool RegisterFile::StepKnown(uint64_t pc, uint32_t word) {
     Write(d, true, true, value);
     return true;
   }
-  if ((word & 0xffe0fc00) == 0x25201c00 && !Bits(word, 4, 4)) {
-    // WHILELO of bytes, 64 bits
-    const Value a = Read(n, false, true), b = Read(m, false, true);
+  return StepSve(word);
+}
+
+// Counts of vectors' elements, and the predicates that loops make of them.
+bool RegisterFile::StepSve(uint32_t word) {
+  constexpr uint32_t kAll = 31;  // of the patterns
+  const uint32_t d = Bits(word, 4, 0), n = Bits(word, 9, 5);
+  const uint32_t m = Bits(word, 20, 16), size = Bits(word, 23, 22);
+  const uint64_t lanes = kVectorBytes >> size;
+  if ((word & 0xff20e400) == 0x25200400) {  // WHILELE, -LO, -LS, -LT
+    const bool wide = Bits(word, 12, 12), or_equal = Bits(word, 4, 4);
+    Value a = Read(n, false, wide), b = Read(m, false, wide);
     Value count;
-    if (a && b) count = *b > *a ? std::min(*b - *a, kVectorBytes) : 0;
+    if (a && b) {
+      if (!Bits(word, 11, 11)) {  // signed: the same order, unsigned
+        const uint64_t half = wide ? uint64_t{1} << 63 : uint64_t{1} << 31;
+        *a ^= half;
+        *b ^= half;
+      }
+      const bool any = or_equal ? *a <= *b : *a < *b;
+      count = any ? std::min(*b - *a, lanes) : 0;
+      if (any && or_equal) count = std::min(*count + 1, lanes);
+      *count <<= size;
+    }
     active_bytes_[word & 15] = count;
     return true;
   }
-  if ((word & 0xfffffc00) == 0x0420e000 || (word & 0xffffffe0) == 0x0420e3e0) {
-    Write(d, false, true, kVectorBytes);  // CNTB
+  if ((word & 0xff3efc10) == 0x2518e000) {  // PTRUE, PTRUES
+    Value count;
+    if (n == kAll) count = lanes;
+    if (n >= 1 && n <= 8) count = n <= lanes ? n : 0;  // VL1 to VL8
+    if (count) *count <<= size;
+    active_bytes_[word & 15] = count;
+    return true;
+  }
+  if ((word & 0xfffffff0) == 0x2518e400) {  // PFALSE
+    active_bytes_[word & 15] = 0;
+    return true;
+  }
+  if ((word & 0xff30fc00) == 0x0420e000 && n == kAll) {  // CNTB, -H, -W, -D
+    Write(d, false, true, lanes * (Bits(word, 19, 16) + 1));
+    return true;
+  }
+  if ((word & 0xff30f800) == 0x0430e000 && n == kAll) {  // INCB, DECB, ...
+    const uint64_t count = lanes * (Bits(word, 19, 16) + 1);
+    Value value = Read(d, false, true);
+    if (value) *value += Bits(word, 10, 10) ? -count : count;
+    Write(d, false, true, value);
+    return true;
+  }
+  const int64_t factor = SignedBits(word, 10, 5);
+  if ((word & 0xffa0f800) == 0x04205000) {  // ADDVL, ADDPL
+    const int64_t unit = Bits(word, 22, 22) ? kVectorBytes / 8 : kVectorBytes;
+    Value value = Read(m, true, true);
+    if (value) *value += factor * unit;
+    Write(d, true, true, value);
+    return true;
+  }
+  if ((word & 0xfffff800) == 0x04bf5000) {  // RDVL
+    Write(d, false, true, factor * static_cast<int64_t>(kVectorBytes));
     return true;
   }
   return false;
@@ -159,8 +214,9 @@ void RegisterFile::Step(uint64_t pc, uint32_t word, const MacroOp& op) {
     const trace::StaticInstruction& instruction = micro_op.instruction;
     for (int i = 0; i < instruction.destination_count; ++i) {
       const trace::Register& r = instruction.destinations[i];
-      if (r.register_class == kPredicateRegister) {
-        active_bytes_[r.index & 15] = std::nullopt;
+      if (r.register_class == kPredicateRegister &&
+          r.index < active_bytes_.size()) {
+        active_bytes_[r.index] = std::nullopt;
       }
       if (r.register_class != kIntegerRegister) continue;
       if (r.index < 31) x_[r.index] = std::nullopt;
@@ -185,10 +241,9 @@ std::optional<uint64_t> RegisterFile::Address(const HiddenAddress& hidden,
     address += *index;
   }
   if (hidden.predicate >= 0) {
-    const Value bytes = active_bytes_[hidden.predicate & 15];
+    const Value bytes = active_bytes_[hidden.predicate];
     if (!bytes) return std::nullopt;
     *active = *bytes > 0;
-    address += hidden.vectors * static_cast<int64_t>(kVectorBytes);
   }
   if (hidden.align_to_line) address &= ~uint64_t{63};
   return address;

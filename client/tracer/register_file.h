@@ -47,9 +47,12 @@ class RegisterFile {
   void Write(uint32_t n, bool stack_pointer, bool wide, Value value);
   static Value Extend(Value value, uint32_t extend, uint32_t shift);
   bool StepKnown(uint64_t pc, uint32_t word);
+  bool StepSve(uint32_t word);
 
-  std::array<Value, 32> x_;             // 31: the stack pointer
-  std::array<Value, 16> active_bytes_;  // of the predicates
+  std::array<Value, 32> x_;  // 31: the stack pointer
+  // Of the predicates: the bytes of a vector in whose elements they are true,
+  // which begin with the first.
+  std::array<Value, 16> active_bytes_;
 };
 
 }  // namespace perfvec::tracer

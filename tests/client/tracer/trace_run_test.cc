@@ -43,14 +43,24 @@ class TraceRunTest : public ::testing::Test {
 
 // A program's path and environment are on its stack: with those of gem5's run
 // it begins with the same stack pointer.
-TEST_F(TraceRunTest, TraceIsGem5s) {
+class LikeGem5Test : public TraceRunTest,
+                     public ::testing::WithParamInterface<std::string> {};
+
+INSTANTIATE_TEST_SUITE_P(TraceRun, LikeGem5Test,
+                         ::testing::Values("coverage", "coverage_sve"),
+                         [](const auto& info) { return info.param; });
+
+TEST_P(LikeGem5Test, TraceIsGem5s) {
   const std::string folder = absl::StrCat(directory_.path(), "/in");
+  const std::string name = absl::StrCat(GetParam(), ".elf");
+  const std::string source =
+      absl::StrCat(PERFVEC_SOURCE_DIR "/tests/client/tracer/", GetParam());
   std::filesystem::create_directory(folder);
-  std::filesystem::copy_file(kProgram,
-                             absl::StrCat(directory_.path(), "/coverage.elf"));
+  std::filesystem::copy_file(absl::StrCat(source, ".elf"),
+                             absl::StrCat(directory_.path(), "/", name));
   const auto before = std::filesystem::current_path();
   std::filesystem::current_path(folder);
-  options_.command = {"../coverage.elf"};
+  options_.command = {absl::StrCat("../", name)};
   char** const environment = environ;
   char* none[] = {nullptr};
   environ = none;
@@ -63,8 +73,8 @@ TEST_F(TraceRunTest, TraceIsGem5s) {
   EXPECT_TRUE(report->has_registers);
   EXPECT_EQ(report->expansion.unknown_executions, 0);
   EXPECT_EQ(report->expansion.unknown_addresses, 0);
-  const auto compared =
-      CompareTraces(options_.output_path, kGem5, CompareOptions());
+  const auto compared = CompareTraces(
+      options_.output_path, absl::StrCat(source, ".pvt"), CompareOptions());
   ASSERT_TRUE(compared.ok()) << compared.status();
   EXPECT_GT(compared->aligned, 5000);
   for (const auto& gap : compared->gaps) {
