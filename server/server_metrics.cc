@@ -1,6 +1,8 @@
 #include "server/server_metrics.h"
 
+#include <filesystem>
 #include <string>
+#include <system_error>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -71,6 +73,15 @@ void AddStorage(const ServiceContext& context, Metrics::Samples& out) {
   }
   out.Gauge("perfvec_storage_healthy", "1 while writes are accepted", {},
             context.registry->Healthy().ok() ? 1 : 0);
+  std::error_code error;
+  const auto disk = std::filesystem::space(context.temporary_directory, error);
+  if (!error) {
+    out.Gauge("perfvec_data_dir_size_bytes",
+              "Size of the file system of the data directory", {},
+              disk.capacity);
+    out.Gauge("perfvec_data_dir_free_bytes",
+              "What of it the server may still write", {}, disk.available);
+  }
   for (const auto& [name, value] : context.registry->Statistics()) {
     out.Gauge(MetricName(name), absl::StrCat("The engine's ", name), {}, value);
   }

@@ -150,6 +150,7 @@ void Connection::WriteChunk(std::string text, std::function<void()> then) {
 }
 
 void Connection::EndStream(const Outcome& outcome, bool first) {
+  stream_begun_ = false;
   std::string tail;
   if (match_.route->kind == RouteKind::kEvents) {
     tail = outcome.status.ok()
@@ -183,7 +184,8 @@ void Connection::WriteLastChunk() {
 void Connection::ArmHeartbeat() {
   heartbeat_.expires_after(absl::ToChronoMilliseconds(options_.heartbeat));
   heartbeat_.async_wait([self = shared_from_this()](const Error& error) {
-    if (error || self->closed_) return;
+    // It may have been on its way when the stream ended.
+    if (error || self->closed_ || !self->stream_begun_) return;
     if (!self->writing_) self->WriteChunk(": still here\n\n", nullptr);
     self->ArmHeartbeat();
   });

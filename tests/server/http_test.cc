@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <fstream>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -357,6 +358,39 @@ TEST_F(HttpTest, AnswersAreTaggedAndPacked) {
   EXPECT_NE(Get("/v1/programs/p").Header("etag"), before);
 }
 
+std::string ReadText(const std::string& path) {
+  std::ifstream stream(absl::StrCat(PERFVEC_SOURCE_DIR, "/", path));
+  std::stringstream text;
+  text << stream.rdbuf();
+  return text.str();
+}
+
+TEST_F(HttpTest, AlertsNameMetricsThatExistAndAreInTheRunBook) {
+  Represent("p");
+  const std::string metrics = Get("/metrics").body;
+  const std::string rules = ReadText("deploy/prometheus/perfvec.rules.yml");
+  const std::string book = ReadText("docs/operations.md");
+  const std::string cases = ReadText("tests/prometheus/perfvec_rules_test.yml");
+  int names = 0, alerts = 0;
+  const std::regex word("\\b(perfvec_[a-z_0-9]+|PerfVec[A-Za-z]+)\\b");
+  for (std::sregex_iterator at(rules.begin(), rules.end(), word), end;
+       at != end; ++at) {
+    const std::string name = at->str();
+    if (name[0] == 'P') {
+      ++alerts;
+      EXPECT_THAT(book, HasSubstr("| `" + name + "` |"));
+      EXPECT_THAT(cases, HasSubstr("alertname: " + name + "\n")) << "rings";
+      EXPECT_THAT(cases, HasSubstr(name + ", exp_alerts: []")) << "is silent";
+    } else if (name != "perfvec_recorded" && name != "perfvec_alerts" &&
+               name != "perfvec_rules_test") {
+      ++names;
+      EXPECT_THAT(metrics, HasSubstr("\n" + name));
+    }
+  }
+  EXPECT_GE(alerts, 10);
+  EXPECT_GE(names, 15);
+}
+
 TEST_F(HttpTest, OperatorsSeeHealthAndMetrics) {
   EXPECT_EQ(Get("/healthz").body, "ok\n");
   EXPECT_EQ(Get("/readyz").body, "ready\n");
@@ -375,13 +409,10 @@ TEST_F(HttpTest, OperatorsSeeHealthAndMetrics) {
   EXPECT_THAT(page.Header("content-security-policy"), HasSubstr("'self'"));
   for (const char* file :
        {"index.html", "style.css", "app.js", "lib.js", "rank.js", "learn.js"}) {
-    std::ifstream stream(
-        absl::StrCat(PERFVEC_SOURCE_DIR, "/server/web/", file));
-    std::stringstream text;
-    text << stream.rdbuf();
     const std::string path =
         std::string(file) == "index.html" ? "/" : absl::StrCat("/", file);
-    EXPECT_EQ(Get(path).body, text.str()) << path;
+    EXPECT_EQ(Get(path).body, ReadText(absl::StrCat("server/web/", file)))
+        << path;
   }
 }
 
