@@ -191,13 +191,17 @@ void Connection::ArmHeartbeat() {
   });
 }
 
-// A peer that leaves a quiet stream is noticed at once.
+// A peer that leaves before it is answered, or while a stream is quiet, is
+// noticed at once, and its call cancelled.
 void Connection::WatchPeer() {
   stream_.socket().async_wait(
       net::ip::tcp::socket::wait_read,
-      [self = shared_from_this()](const Error& error) {
+      [self = shared_from_this(), watch = watch_](const Error& error) {
         boost::system::error_code ignored;
-        if (error || self->stream_.socket().available(ignored) > 0) return;
+        if (error || self->watch_ != watch ||
+            self->stream_.socket().available(ignored) > 0) {
+          return;
+        }
         self->Close(false);
       });
 }

@@ -12,6 +12,7 @@
 #include <boost/beast/http/write.hpp>
 #include <chrono>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -95,6 +96,7 @@ void Connection::Close(bool only_if_idle) {
     if (only_if_idle && self->idle_since_ == 0) return;
     self->closed_ = true;
     if (self->call_ != nullptr) self->call_->Cancel();
+    if (self->cancel_) std::exchange(self->cancel_, nullptr)();
     self->heartbeat_.cancel();
     self->stream_.close();
   });
@@ -300,11 +302,12 @@ void Connection::Dispatch() {
     StartStream();
     return;
   }
-  context_->gateway->Handle(
+  cancel_ = context_->gateway->Handle(
       request_, [self = shared_from_this()](Response response) {
         auto shared = std::make_shared<Response>(std::move(response));
         self->Post([self, shared] { self->Answer(std::move(*shared)); });
       });
+  if (cancel_) WatchPeer();
 }
 
 void Connection::RefuseRead(const Error& error) {
@@ -334,6 +337,8 @@ void Connection::RefuseRead(const Error& error) {
 }
 
 void Connection::Answer(Response from) {
+  cancel_ = nullptr;
+  ++watch_;
   if (closed_) return;
   auto response = std::make_shared<bhttp::response<StringBody>>();
   const bool reads = request_.method == "GET" || head_;

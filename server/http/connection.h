@@ -117,6 +117,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::optional<uint64_t> upload_offset_;
   std::shared_ptr<boost::beast::http::response<StringBody>> response_;
 
+  std::function<void()> cancel_;  // the unary call under way
+  uint64_t watch_ = 0;            // grows with each answer, see WatchPeer
+
   // A streaming call, in either direction.
   std::shared_ptr<StreamCall> call_;
   std::string piece_, chunk_;

@@ -72,19 +72,19 @@ Match Gateway::Find(const Request& request) const {
   return MatchRoute(request.method, PathOf(request.target));
 }
 
-void Gateway::Handle(const Request& request,
-                     std::function<void(Response)> done) {
+std::function<void()> Gateway::Handle(const Request& request,
+                                      std::function<void(Response)> done) {
   const absl::string_view path = PathOf(request.target);
   const Match match = MatchRoute(request.method, path);
   if (match.route == nullptr) {
     done(HandleLocal(request, path, match));
-    return;
+    return nullptr;
   }
   absl::StatusOr<MessagePtr> made =
       MakeRequest(match, QueryOf(request.target), request.body);
   if (!made.ok()) {
     done(ErrorResponse({made.status(), 0}));
-    return;
+    return nullptr;
   }
   const auto* method = FindCall(*match.route);
   auto call = std::make_shared<UnaryCall>();
@@ -100,6 +100,7 @@ void Gateway::Handle(const Request& request,
                     call->done = nullptr;
                     calls_.End();
                   });
+  return [call] { call->context.TryCancel(); };
 }
 
 std::shared_ptr<StreamCall> Gateway::StartStream(const Route& route) {

@@ -54,7 +54,9 @@ class Gateway {
 
   // The row for a target; what has none is answered by Handle.
   Match Find(const Request& request) const;
-  void Handle(const Request& request, std::function<void(Response)> done);
+  // Returns what cancels the call; empty if it is answered already.
+  std::function<void()> Handle(const Request& request,
+                               std::function<void(Response)> done);
   // For rows that are not unary; the first message of an upload is the
   // caller's to write.
   std::shared_ptr<StreamCall> StartStream(const Route& route);

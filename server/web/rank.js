@@ -29,18 +29,13 @@ async function load(program) {
     list('/v1/architectures', 'architectures'),
   ]);
   const known = new Map(architectures.map((a) => [`${a.name}@${a.version}`, a]));
-  const batch = await api('POST', '/v1/predict:batch', {
-    requests: ranking.items.map(
-        (item) => ({program, architecture: item.name})),
-  });
-  return ranking.items.map((item, i) => {
-    const {prediction} = batch.items[i];
+  return ranking.items.map((item) => {
     const about = known.get(item.name) || {};
-    return {name: item.name, timeNs: item.timeNs, price: about.pricePerHour,
-            power: about.powerWatts, lowNs: prediction && prediction.lowNs,
-            highNs: prediction && prediction.highNs,
-            strange: prediction && (prediction.programOutOfDistribution ||
-                prediction.architectureOutOfDistribution)};
+    return {name: item.name, timeNs: item.timeNs, lowNs: item.lowNs,
+            highNs: item.highNs, price: about.pricePerHour,
+            power: about.powerWatts,
+            strange: item.programOutOfDistribution ||
+                item.architectureOutOfDistribution};
   });
 }
 

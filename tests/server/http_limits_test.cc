@@ -192,9 +192,13 @@ TEST_F(HttpLimitsTest, IdleConnectionsMakeRoomAndBusyOnesDoNot) {
   HttpPeer fifth(port());
   fifth.Send(MakeHttpRequest("GET", "/healthz"));
   EXPECT_EQ(fifth.Read().status, 200);
-  EXPECT_EQ(idle[0]->Read().status, 0);  // the one idle for longest
-  idle[3]->Send(MakeHttpRequest("GET", "/healthz"));
-  EXPECT_EQ(idle[3]->Read().status, 200);
+  // One of them is gone, the others are as they were.
+  int gone = 0;
+  for (const auto& one : idle) {
+    one->Send(MakeHttpRequest("GET", "/healthz"));
+    gone += one->Read().status == 0;
+  }
+  EXPECT_EQ(gone, 1);
   idle.clear();
 
   // Those that watch a job are busy.

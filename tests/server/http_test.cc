@@ -256,6 +256,34 @@ TEST_F(HttpTest, AnArchitectureIsLearnedFromATable) {
               400, "INVALID_ARGUMENT", "p1");
 }
 
+TEST_F(HttpTest, ADesignSpaceIsExplored) {
+  Represent("p1");
+  json samples = json::array();
+  for (int i = 0; i < 6; ++i) {
+    const std::string name = absl::StrCat("d", i);
+    const std::vector<double> values(kModelWidth, 1.0 + i);
+    const json vector = {
+        {"modelId", model_.id()}, {"values", values}, {"origin", "given"}};
+    const HttpAnswer made =
+        Post("/v1/architectures",
+             {{"architecture",
+               {{"name", name}, {"vectors", json::array({vector})}}}});
+    ASSERT_EQ(made.status, 200) << made.body;
+    samples.push_back({{"architecture", name}, {"point", {1.0 + i}}});
+  }
+  json request = {
+      {"parameters", {{{"name", "slowness"}, {"values", {1, 2, 3, 4, 5, 6}}}}},
+      {"samples", samples},
+      {"programs", {{{"program", "p1"}}}}};
+  const HttpAnswer answer = Post("/v1/architectures:explore", request);
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(answer.Json()["designs"], "6");
+  EXPECT_EQ(answer.Json()["programs"][0]["ranking"].size(), 6);
+  request["limits"] = json::array({"no_such_name"});
+  ExpectError(Post("/v1/architectures:explore", request), 400,
+              "INVALID_ARGUMENT", "no_such_name");
+}
+
 TEST_F(HttpTest, WrongRequestsAreAnsweredWithAClearWord) {
   const int port = server_->http_port();
   ExpectError(Get("/v1/nothing"), 404, "NOT_FOUND", "/v1/openapi.json");
