@@ -124,7 +124,24 @@ absl::StatusOr<api::Job> Client::RepresentProgram(const std::string& program,
   api::RepresentProgramRequest request;
   request.set_program(program);
   request.set_model(model);
+  return RepresentProgram(request, options);
+}
+
+absl::StatusOr<api::Job> Client::RepresentProgram(
+    const api::RepresentProgramRequest& request, CallOptions options) {
   return PERFVEC_CALL(programs, ProgramService, RepresentProgram, request,
+                      Repeat::kSafe);
+}
+
+absl::StatusOr<api::AnalyzeProgramResponse> Client::AnalyzeProgram(
+    const api::AnalyzeProgramRequest& request, CallOptions options) {
+  return PERFVEC_CALL(analysis, AnalysisService, AnalyzeProgram, request,
+                      Repeat::kSafe);
+}
+
+absl::StatusOr<api::ProgramParts> Client::GetProgramParts(
+    const api::GetProgramPartsRequest& request, CallOptions options) {
+  return PERFVEC_CALL(analysis, AnalysisService, GetProgramParts, request,
                       Repeat::kSafe);
 }
 

@@ -28,6 +28,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "perfvec/v1/analysis_service.pb.h"
 #include "perfvec/v1/catalog_service.pb.h"
 #include "perfvec/v1/exploration_service.pb.h"
 #include "perfvec/v1/job_service.pb.h"
@@ -127,6 +128,13 @@ class Client {
   absl::StatusOr<api::Job> RepresentProgram(const std::string& program,
                                             const std::string& model,
                                             CallOptions options = {});
+  absl::StatusOr<api::Job> RepresentProgram(
+      const api::RepresentProgramRequest& request, CallOptions options = {});
+  // Where its time goes: docs/analysis.md.
+  absl::StatusOr<api::AnalyzeProgramResponse> AnalyzeProgram(
+      const api::AnalyzeProgramRequest& request, CallOptions options = {});
+  absl::StatusOr<api::ProgramParts> GetProgramParts(
+      const api::GetProgramPartsRequest& request, CallOptions options = {});
 
   // --- Architectures ------------------------------------------------------
   absl::StatusOr<api::Architecture> CreateArchitecture(

@@ -9,6 +9,7 @@
 
 #include "client/call.h"
 #include "client/client.h"
+#include "perfvec/v1/analysis_service.grpc.pb.h"
 #include "perfvec/v1/catalog_service.grpc.pb.h"
 #include "perfvec/v1/exploration_service.grpc.pb.h"
 #include "perfvec/v1/job_service.grpc.pb.h"
@@ -23,6 +24,7 @@ struct Client::State {
       : caller(std::move(options)),
         traces(api::TraceService::NewStub(channel)),
         programs(api::ProgramService::NewStub(channel)),
+        analysis(api::AnalysisService::NewStub(channel)),
         architectures(api::ArchitectureService::NewStub(channel)),
         learning(api::LearningService::NewStub(channel)),
         exploration(api::ExplorationService::NewStub(channel)),
@@ -34,6 +36,7 @@ struct Client::State {
   const Caller caller;
   const std::unique_ptr<api::TraceService::Stub> traces;
   const std::unique_ptr<api::ProgramService::Stub> programs;
+  const std::unique_ptr<api::AnalysisService::Stub> analysis;
   const std::unique_ptr<api::ArchitectureService::Stub> architectures;
   const std::unique_ptr<api::LearningService::Stub> learning;
   const std::unique_ptr<api::ExplorationService::Stub> exploration;

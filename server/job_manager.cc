@@ -54,8 +54,10 @@ absl::Status JobManager::Load() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Job> JobManager::Plan(const v1::Trace& trace,
-                                         const v1::Model& model) const {
+absl::StatusOr<v1::Job> JobManager::Plan(const storage::v1::TraceRecord& record,
+                                         const v1::Model& model,
+                                         const v1::PartOptions& parts) const {
+  const v1::Trace& trace = record.trace();
   if (trace.instructions() == 0 || model.segment_instructions() == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "trace ", trace.trace_id(), " has ", trace.instructions(),
@@ -63,10 +65,13 @@ absl::StatusOr<v1::Job> JobManager::Plan(const v1::Trace& trace,
         model.segment_instructions(), ": expected at least one of each"));
   }
   const uint64_t segment = model.segment_instructions();
+  const uint64_t most_shards =
+      parts.by_address()
+          ? std::min(options_.max_shards_per_job, kMaxShardsWithCode)
+          : options_.max_shards_per_job;
   const uint64_t wanted =
       std::max(options_.shard_instructions,
-               (trace.instructions() + options_.max_shards_per_job - 1) /
-                   options_.max_shards_per_job);
+               (trace.instructions() + most_shards - 1) / most_shards);
   const uint64_t shard = (wanted + segment - 1) / segment * segment;
   v1::Job job;
   job.set_state(v1::JOB_STATE_QUEUED);
@@ -75,6 +80,7 @@ absl::StatusOr<v1::Job> JobManager::Plan(const v1::Trace& trace,
   job.set_instructions(trace.instructions());
   job.set_shard_instructions(shard);
   job.set_shards((trace.instructions() + shard - 1) / shard);
+  PERFVEC_RETURN_IF_ERROR(PlanParts(record, model, parts, &job));
   PERFVEC_RETURN_IF_ERROR(queue_.CheckRoom(1, job.shards()));
   return job;
 }
@@ -102,6 +108,7 @@ absl::Status JobManager::Insert(const v1::Job& job, bool restored) {
   live->program_name = job.program_name();
   live->program_version = job.program_version();
   live->trace_size_bytes = trace.trace().size_bytes();
+  live->parts = JobParts::Of(job, trace);
   {
     absl::MutexLock lock(&live->write_mutex);
     live->stored = job;
@@ -373,6 +380,7 @@ absl::StatusOr<worker::v1::Lease> JobManager::PrepareLease(
   result.set_model_id(live->model_id);
   result.set_begin_instruction(lease.begin_instruction);
   result.set_end_instruction(lease.end_instruction);
+  live->parts->AddTo(&result);
   return result;
 }
 

@@ -13,7 +13,7 @@
 //
 //   JobManager jobs(options, clock, &registry, &predictor, &pool, &metrics);
 //   jobs.Load();
-//   auto draft = jobs.Plan(trace, model);
+//   auto draft = jobs.Plan(trace, model, request.parts());
 //   auto created = registry.CreateProgram(program, {*draft});
 //   for (const auto& job : created->jobs) jobs.Admit(job);
 #ifndef PERFVEC_SERVER_JOB_MANAGER_H_
@@ -32,6 +32,7 @@
 #include "absl/synchronization/mutex.h"
 #include "perfvec/worker/v1/worker_service.pb.h"
 #include "server/executor.h"
+#include "server/job_parts.h"
 #include "server/job_queue.h"
 #include "server/metrics.h"
 #include "storage/registry.h"
@@ -62,8 +63,10 @@ class JobManager {
   // --- For the catalogue ----------------------------------------------------
   absl::Status Load();  // pool; once, before anything else
   // A draft for the registry. RESOURCE_EXHAUSTED while the queue is full.
-  absl::StatusOr<v1::Job> Plan(const v1::Trace& trace,
-                               const v1::Model& model) const;
+  // Errors of PlanParts.
+  absl::StatusOr<v1::Job> Plan(const storage::v1::TraceRecord& trace,
+                               const v1::Model& model,
+                               const v1::PartOptions& parts) const;
   absl::Status Admit(const v1::Job& job);  // pool; what the registry returned
   void ProgramsDeleted(const std::vector<v1::Program>& programs);  // pool
 
@@ -84,10 +87,8 @@ class JobManager {
   void CancelWait(uint64_t id);  // `done` is not called any more
   absl::StatusOr<bool> Renew(const ShardLease& lease, uint64_t done);
   // True: that was the last one, and the job has succeeded. Pool.
-  absl::StatusOr<bool> CompleteShard(const ShardLease& lease,
-                                     const std::string& model_id,
-                                     const std::string& accumulator,
-                                     uint64_t instructions);
+  absl::StatusOr<bool> CompleteShard(
+      const ShardLease& lease, const worker::v1::CompleteShardRequest& shard);
   absl::Status FailShard(const ShardLease& lease, const std::string& error,
                          bool permanent, bool released);  // pool
 
@@ -107,6 +108,7 @@ class JobManager {
     std::string job_id, trace_id, model_id, program_name;
     int64_t program_version = 0;
     uint64_t trace_size_bytes = 0;
+    std::shared_ptr<const JobParts> parts;
     bool merge_pending ABSL_GUARDED_BY(write_mutex) = false;
   };
   using LivePtr = std::shared_ptr<Live>;

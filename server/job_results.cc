@@ -15,10 +15,10 @@ namespace perfvec::server {
 
 using compute::ProgramVectorAccumulator;
 
-absl::StatusOr<bool> JobManager::CompleteShard(const ShardLease& lease,
-                                               const std::string& model_id,
-                                               const std::string& accumulator,
-                                               uint64_t instructions) {
+absl::StatusOr<bool> JobManager::CompleteShard(
+    const ShardLease& lease, const worker::v1::CompleteShardRequest& shard) {
+  const std::string& model_id = shard.model_id();
+  const uint64_t instructions = shard.instructions();
   LivePtr live = FindLive(lease.job_id);
   if (live == nullptr) {
     // A repeated call whose first answer was lost, or a late one: the job has
@@ -38,7 +38,7 @@ absl::StatusOr<bool> JobManager::CompleteShard(const ShardLease& lease,
   if (repeated) return false;
 
   absl::StatusOr<ProgramVectorAccumulator> parsed =
-      ProgramVectorAccumulator::Parse(accumulator);
+      ProgramVectorAccumulator::Parse(shard.accumulator());
   if (!parsed.ok() || parsed->model_id() != model_id ||
       parsed->instructions() != instructions) {
     queue_.EndComplete(lease, false);
@@ -54,10 +54,18 @@ absl::StatusOr<bool> JobManager::CompleteShard(const ShardLease& lease,
                      " of model ", parsed->model_id()));
   }
 
+  if (absl::Status status = live->parts->Check(lease, shard, *parsed);
+      !status.ok()) {
+    queue_.EndComplete(lease, false);
+    return status;
+  }
+
   storage::v1::ShardRecord record;
   record.set_shard(lease.shard);
   record.set_instructions(instructions);
-  record.set_accumulator(accumulator);
+  record.set_accumulator(shard.accumulator());
+  *record.mutable_intervals() = shard.intervals();
+  *record.mutable_code() = shard.code();
   record.set_fencing_token(lease.token);
   absl::MutexLock lock(&live->write_mutex);
   v1::Job job = live->stored;
@@ -120,20 +128,23 @@ absl::Status JobManager::Merge(Live& live) {
                                            "expected ",
                                            live.stored.instructions()));
   }
+  absl::StatusOr<JobParts::Made> made = absl::InternalError("not merged");
   if (bad.ok()) {
-    storage::v1::ProgramVectorRecord vector;
+    made = live.parts->Merge(shards, *sum);
+    bad = made.status();
+  }
+  if (bad.ok()) {
+    storage::v1::ProgramVectorRecord& vector = made->vector;
     vector.set_program_name(live.program_name);
     vector.set_program_version(live.program_version);
     vector.set_model_id(live.model_id);
-    for (double value : sum->Vector()) vector.add_values(value);
-    vector.set_instructions(sum->instructions());
     vector.set_job_id(live.job_id);
     *vector.mutable_create_time() = ToTimestamp(begin);
     v1::Job job = live.stored;
     job.set_state(v1::JOB_STATE_SUCCEEDED);
     *job.mutable_finish_time() = ToTimestamp(begin);
-    absl::StatusOr<v1::Job> finished =
-        registry_->FinishJob(std::move(job), vector);
+    absl::StatusOr<v1::Job> finished = registry_->FinishJob(
+        std::move(job), vector, made->has_parts ? &made->parts : nullptr);
     if (finished.ok()) {
       live.merge_pending = false;
       live.stored = *std::move(finished);

@@ -71,25 +71,29 @@ VectorSpread SpreadOfProgram(const Model& model, const float* values,
   return out;
 }
 
-VectorSpread SpreadOfArchitecture(const Model& model,
-                                  const v1::ArchitectureVector& vector) {
-  VectorSpread out;
-  out.trained = vector.origin() == "trained";
-  out.strange = vector.learned().out_of_distribution();
-  const auto& factors = vector.uncertainty().factors();
-  const int64_t width = model.tables[0].width();
-  const int64_t rows = factors.size() / width;
-  out.panel_count = (std::min(rows, kMaxFactors) + kPanelRows - 1) / kPanelRows;
+// Factors of a covariance, [rows][width], into the panels of `spread`.
+void PackFactors(const google::protobuf::RepeatedField<double>& factors,
+                 int64_t width, VectorSpread* spread) {
+  const int64_t rows = std::min(factors.size() / width, kMaxFactors);
+  spread->panel_count = (rows + kPanelRows - 1) / kPanelRows;
   AlignedFloats panels = NewAlignedFloats(
-      std::max<int64_t>(1, out.panel_count * kPanelRows * width));
-  for (int64_t r = 0; r < std::min(rows, kMaxFactors); ++r) {
+      std::max<int64_t>(1, spread->panel_count * kPanelRows * width));
+  for (int64_t r = 0; r < rows; ++r) {
     for (int64_t k = 0; k < width; ++k) {
       const float f = static_cast<float>(factors[r * width + k]);
       panels[(r / kPanelRows * width + k) * kPanelRows + r % kPanelRows] =
           std::isfinite(f) ? f : 0;
     }
   }
-  out.panels = std::move(panels);
+  spread->panels = std::move(panels);
+}
+
+VectorSpread SpreadOfArchitecture(const Model& model,
+                                  const v1::ArchitectureVector& vector) {
+  VectorSpread out;
+  out.trained = vector.origin() == "trained";
+  out.strange = vector.learned().out_of_distribution();
+  PackFactors(vector.uncertainty().factors(), model.tables[0].width(), &out);
   if (model.calibration != nullptr) {
     const double noise = vector.learned().noise();
     out.more_variance =
@@ -277,7 +281,10 @@ void Predictor::PutVector(Kind kind, Family& family, Item* item, Model* model,
                           const float* values, uint64_t instructions,
                           VectorSpread spread) {
   if (kind == Kind::kProgram) {
-    spread = SpreadOfProgram(*model, values, instructions);
+    VectorSpread own = SpreadOfProgram(*model, values, instructions);
+    own.panel_count = spread.panel_count;
+    own.panels = std::move(spread.panels);
+    spread = std::move(own);
   }
   VectorTable& table = model->tables[static_cast<int>(kind)];
   const uint64_t next = state_->epoch.load(std::memory_order_relaxed) + 1;
@@ -337,9 +344,15 @@ absl::Status Predictor::AddProgramVector(
   auto values =
       ToFloats(what, vector.values(), model->second.model->tables[0].width());
   if (!values.ok()) return values.status();
+  VectorSpread sampling;
+  if (!vector.sampling_factors().empty()) {
+    PackFactors(vector.sampling_factors(),
+                model->second.model->tables[0].width(), &sampling);
+  }
   PutVector(Kind::kProgram, *family->second,
             family->second->versions[vector.program_version()],
-            model->second.model, values->data(), vector.instructions());
+            model->second.model, values->data(), vector.instructions(),
+            std::move(sampling));
   Publish();
   return absl::OkStatus();
 }

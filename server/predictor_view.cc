@@ -168,6 +168,10 @@ absl::Status View::Predict(absl::string_view program,
   response->set_program((*p)->item->label);
   response->set_architecture((*a)->item->label);
   response->set_model_id((*m)->model_id);
+  if ((*p)->spread->panel_count > 0) {
+    response->set_sampling_error(
+        intervals->SamplingError(**p, **a, 10 * time_ns));
+  }
   if (intervals->known()) {
     const double factor = intervals->Factor(**p, **a, 10 * time_ns);
     response->set_confidence(intervals->confidence());

@@ -36,8 +36,8 @@ absl::Status ProgramService::Create(const v1::CreateProgramRequest& request,
       if (by_default && absl::IsNotFound(model.status())) break;
       PERFVEC_RETURN_IF_ERROR(model.status());
       if (!model_ids.insert(model->model_id()).second) continue;
-      PERFVEC_ASSIGN_OR_RETURN(v1::Job job,
-                               context_.jobs->Plan(trace.trace(), *model));
+      PERFVEC_ASSIGN_OR_RETURN(
+          v1::Job job, context_.jobs->Plan(trace, *model, request.parts()));
       drafts.push_back(std::move(job));
     }
   }
@@ -49,7 +49,8 @@ absl::Status ProgramService::Create(const v1::CreateProgramRequest& request,
   absl::MutexLock lock(&context_.names->For(request.name()));
   PERFVEC_ASSIGN_OR_RETURN(
       storage::CreatedProgram created,
-      registry.CreateProgram(std::move(draft), std::move(drafts)));
+      registry.CreateProgram(std::move(draft), std::move(drafts),
+                             request.has_parts()));
   PERFVEC_RETURN_IF_ERROR(context_.predictor->AddProgram(created.program));
   for (v1::Job& job : created.jobs) {
     PERFVEC_RETURN_IF_ERROR(context_.jobs->Admit(job));
@@ -129,10 +130,11 @@ absl::Status ProgramService::Represent(
   PERFVEC_ASSIGN_OR_RETURN(storage::v1::TraceRecord trace,
                            registry.GetTrace(program.trace_id()));
   PERFVEC_ASSIGN_OR_RETURN(v1::Job draft,
-                           context_.jobs->Plan(trace.trace(), model));
+                           context_.jobs->Plan(trace, model, request.parts()));
   draft.set_program_name(program.name());
   draft.set_program_version(program.version());
-  PERFVEC_ASSIGN_OR_RETURN(*response, registry.CreateJob(std::move(draft)));
+  PERFVEC_ASSIGN_OR_RETURN(
+      *response, registry.CreateJob(std::move(draft), request.has_parts()));
   PERFVEC_RETURN_IF_ERROR(context_.jobs->Admit(*response));
   context_.jobs->AddProgress(response);
   return absl::OkStatus();

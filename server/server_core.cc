@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/analysis_service.h"
 #include "server/architecture_service.h"
 #include "server/call.h"
 #include "server/epoch.h"
@@ -60,6 +61,7 @@ struct ServerCore::Parts {
   std::unique_ptr<UploadManager> uploads;
   ServiceContext context;
   std::unique_ptr<ProgramService> programs;
+  std::unique_ptr<AnalysisService> analysis;
   std::unique_ptr<ArchitectureService> architectures;
   std::unique_ptr<LearningService> learning;
   std::unique_ptr<ExplorationService> exploration;
@@ -180,6 +182,7 @@ absl::Status ServerCore::Parts::Serve() {
   }
 
   programs = std::make_unique<ProgramService>(context);
+  analysis = std::make_unique<AnalysisService>(context);
   architectures = std::make_unique<ArchitectureService>(context);
   learning = std::make_unique<LearningService>(context);
   exploration = std::make_unique<ExplorationService>(context);
@@ -199,6 +202,7 @@ absl::Status ServerCore::Parts::Serve() {
                            &port);
   for (grpc::Service* service :
        {static_cast<grpc::Service*>(programs.get()),
+        static_cast<grpc::Service*>(analysis.get()),
         static_cast<grpc::Service*>(architectures.get()),
         static_cast<grpc::Service*>(learning.get()),
         static_cast<grpc::Service*>(exploration.get()),

@@ -1,8 +1,12 @@
 #include "server/trace_check.h"
 
+#include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "server/times.h"
 #include "storage/status_macros.h"
@@ -26,19 +30,97 @@ class Borrowed final : public trace::ByteSource {
   trace::ByteSource& source_;
 };
 
+constexpr size_t kMaxCountedAddresses = size_t{1} << 22;
+constexpr size_t kMaxFunctionName = 256;
+
+// How often each address was executed.
+class CodeCounts {
+ public:
+  void Add(const trace::InstructionBlock& block) {
+    in_block_.assign(block.statics.size(), 0);
+    for (const uint32_t index : block.static_index) ++in_block_[index];
+    for (size_t i = 0; i < in_block_.size(); ++i) {
+      const uint64_t pc = block.statics[i].pc;
+      if (counts_.size() < kMaxCountedAddresses || counts_.contains(pc)) {
+        counts_[pc] += in_block_[i];
+      }
+    }
+  }
+
+  storage::v1::HotCode Hottest(const trace::TraceExtras& extras) const {
+    storage::v1::HotCode hot;
+    for (const uint64_t pc : MostCounted(counts_, kHotAddresses)) {
+      hot.add_addresses(pc);
+    }
+    absl::flat_hash_map<uint64_t, uint64_t> functions;  // by begin
+    for (const auto& [pc, count] : counts_) {
+      const trace::FunctionSymbol* function = extras.FunctionAt(pc);
+      if (function != nullptr) functions[function->address] += count;
+    }
+    for (const uint64_t begin : MostCounted(functions, kHotFunctions)) {
+      const trace::FunctionSymbol* function = extras.FunctionAt(begin);
+      uint64_t end = begin + std::max<uint64_t>(function->bytes, 1);
+      if (function + 1 < extras.functions.data() + extras.functions.size()) {
+        end = std::min(end, function[1].address);
+      }
+      auto* kept = hot.add_functions();
+      kept->set_begin(begin);
+      kept->set_end(std::max(end, begin + 1));
+      kept->set_name(function->name.substr(0, kMaxFunctionName));
+    }
+    return hot;
+  }
+
+ private:
+  using Counts = absl::flat_hash_map<uint64_t, uint64_t>;
+  // Ties by address, so that one trace gives one answer.
+  static std::vector<uint64_t> MostCounted(const Counts& counts, size_t most) {
+    std::vector<std::pair<uint64_t, uint64_t>> ordered(counts.begin(),
+                                                       counts.end());
+    most = std::min(most, ordered.size());
+    std::partial_sort(ordered.begin(), ordered.begin() + most, ordered.end(),
+                      [](const auto& a, const auto& b) {
+                        return a.second != b.second ? a.second > b.second
+                                                    : a.first < b.first;
+                      });
+    std::vector<uint64_t> keys;
+    for (size_t i = 0; i < most; ++i) keys.push_back(ordered[i].first);
+    return keys;
+  }
+
+  Counts counts_;
+  std::vector<uint32_t> in_block_;  // of each static
+};
+
+void DescribeSlices(const trace::TraceIndex& index, v1::Trace* trace) {
+  if (index.extras.weights.empty()) return;
+  trace->set_whole_instructions(index.extras.whole_instructions);
+  const size_t count = std::min(index.marks.size(), kMostSlices + 1);
+  for (size_t i = 0; i < count; ++i) {
+    v1::TraceSlice* slice = trace->add_slices();
+    slice->set_begin_instruction(index.marks[i].instruction);
+    slice->set_weight(index.extras.weights[i]);
+  }
+}
+
 }  // namespace
 
-absl::StatusOr<v1::Trace> CheckTrace(trace::ByteSource& source) {
+absl::StatusOr<storage::v1::TraceRecord> CheckTrace(trace::ByteSource& source) {
   PERFVEC_ASSIGN_OR_RETURN(
       std::unique_ptr<trace::TraceReader> reader,
       trace::TraceReader::Open(std::make_unique<Borrowed>(source)));
   trace::TraceChunk chunk;
+  CodeCounts counts;
   for (;;) {
     PERFVEC_ASSIGN_OR_RETURN(const bool more, reader->Next(&chunk));
     if (!more) break;
+    counts.Add(chunk.block);
   }
   const trace::TraceHeader& header = reader->header();
-  v1::Trace result;
+  storage::v1::TraceRecord record;
+  *record.mutable_code() = counts.Hottest(reader->index().extras);
+  v1::Trace& result = *record.mutable_trace();
+  DescribeSlices(reader->index(), &result);
   result.set_instructions(reader->index().instructions);
   result.set_isa(header.isa);
   result.mutable_provenance()->set_tool(header.tool);
@@ -51,7 +133,7 @@ absl::StatusOr<v1::Trace> CheckTrace(trace::ByteSource& source) {
   for (const std::string& column : header.latency_columns) {
     result.add_latency_columns(column);
   }
-  return result;
+  return record;
 }
 
 }  // namespace perfvec::server

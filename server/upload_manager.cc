@@ -327,14 +327,12 @@ absl::StatusOr<v1::Trace> UploadManager::Finish(const std::string& upload_id) {
     }
     (*active)->finishing = true;
   }
-  absl::StatusOr<v1::Trace> trace = Verify(record);
+  absl::StatusOr<storage::v1::TraceRecord> trace = Verify(record);
   absl::Status stored = trace.status();
   if (trace.ok()) {
-    storage::v1::TraceRecord finished;
-    *finished.mutable_trace() = *trace;
-    *finished.mutable_chunk_sha256() = record.chunk_sha256();
-    finished.set_chunk_size_bytes(record.chunk_size_bytes());
-    stored = registry_->PutTrace(finished, upload_id);
+    *trace->mutable_chunk_sha256() = record.chunk_sha256();
+    trace->set_chunk_size_bytes(record.chunk_size_bytes());
+    stored = registry_->PutTrace(*trace, upload_id);
   }
   absl::MutexLock lock(&(*active)->mutex);
   (*active)->finishing = false;
@@ -343,7 +341,7 @@ absl::StatusOr<v1::Trace> UploadManager::Finish(const std::string& upload_id) {
     absl::MutexLock map_lock(&mutex_);
     active_.erase(upload_id);
     metrics_->CountUpload("finished");
-    return trace;
+    return trace->trace();
   }
   if (!trace.ok() && absl::IsInvalidArgument(trace.status())) {
     Drop(**active);
@@ -352,13 +350,13 @@ absl::StatusOr<v1::Trace> UploadManager::Finish(const std::string& upload_id) {
   return stored;
 }
 
-absl::StatusOr<v1::Trace> UploadManager::Verify(
+absl::StatusOr<storage::v1::TraceRecord> UploadManager::Verify(
     const storage::v1::UploadRecord& record) {
   std::vector<std::string> digests(record.chunk_sha256().begin(),
                                    record.chunk_sha256().end());
   ChunkSource source(chunks_, std::move(digests), record.size_bytes(),
                      absl::StrCat("upload ", record.upload_id()));
-  absl::StatusOr<v1::Trace> trace = checker_(source);
+  absl::StatusOr<storage::v1::TraceRecord> checked = checker_(source);
   PERFVEC_RETURN_IF_ERROR(source.Drain());
   if (source.consumed_bytes() != record.size_bytes()) {
     return absl::InternalError(
@@ -374,15 +372,16 @@ absl::StatusOr<v1::Trace> UploadManager::Verify(
                      "; the file changed while it was sent, or was read "
                      "wrongly. The upload was dropped: begin again"));
   }
-  if (!trace.ok()) {
+  if (!checked.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the uploaded file is not a valid trace, and was dropped: ",
-        trace.status().message()));
+        checked.status().message()));
   }
-  trace->set_trace_id(found);
-  trace->set_size_bytes(record.size_bytes());
-  *trace->mutable_create_time() = ToTimestamp(clock_());
-  return trace;
+  v1::Trace& trace = *checked->mutable_trace();
+  trace.set_trace_id(found);
+  trace.set_size_bytes(record.size_bytes());
+  *trace.mutable_create_time() = ToTimestamp(clock_());
+  return checked;
 }
 
 }  // namespace perfvec::server

@@ -58,10 +58,10 @@ class UploadManager {
     // since each commit rewrites the upload's record.
     size_t commit_pieces = 4;
   };
-  // Reads a whole .pvt file and says what it holds (trace_id and size_bytes are
-  // filled in by the caller), or what is wrong with it.
-  using Checker =
-      std::function<absl::StatusOr<v1::Trace>(trace::ByteSource& source)>;
+  // Reads a whole .pvt file and says what it holds (trace_id, size_bytes and
+  // chunks are filled in by the caller), or what is wrong with it.
+  using Checker = std::function<absl::StatusOr<storage::v1::TraceRecord>(
+      trace::ByteSource& source)>;
 
   UploadManager(Options options, Clock clock, storage::Registry* registry,
                 storage::ChunkStore* chunks, Metrics* metrics, Checker checker);
@@ -151,7 +151,8 @@ class UploadManager {
                                         const ActivePtr& draft)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(begin_mutex_);
   absl::StatusOr<v1::Upload> Add(storage::v1::UploadRecord record);
-  absl::StatusOr<v1::Trace> Verify(const storage::v1::UploadRecord& record);
+  absl::StatusOr<storage::v1::TraceRecord> Verify(
+      const storage::v1::UploadRecord& record);
   void Drop(Active& active) ABSL_EXCLUSIVE_LOCKS_REQUIRED(active.mutex);
 
   const Options options_;

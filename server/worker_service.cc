@@ -139,9 +139,7 @@ grpc::ServerUnaryReactor* WorkerService::CompleteShard(
   return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
     PERFVEC_ASSIGN_OR_RETURN(
         const bool finished,
-        context_.jobs->CompleteShard(LeaseOf(*request), request->model_id(),
-                                     request->accumulator(),
-                                     request->instructions()));
+        context_.jobs->CompleteShard(LeaseOf(*request), *request));
     response->set_job_finished(finished);
     return absl::OkStatus();
   });

@@ -185,6 +185,11 @@ std::string VectorPrefix(absl::string_view model_id) {
   return VectorTable() + Terminated(model_id);
 }
 std::string VectorTable() { return "vr"; }
+std::string PartsKey(absl::string_view model_id, absl::string_view program,
+                     int64_t version) {
+  return absl::StrCat("vp", Terminated(model_id),
+                      NameVersionValue(program, version));
+}
 
 std::string TraceKey(absl::string_view trace_id) {
   return TraceTable() + Terminated(trace_id);

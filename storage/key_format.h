@@ -86,6 +86,8 @@ std::string VectorKey(absl::string_view model_id, absl::string_view program,
                       int64_t version);
 std::string VectorPrefix(absl::string_view model_id);
 std::string VectorTable();
+std::string PartsKey(absl::string_view model_id, absl::string_view program,
+                     int64_t version);
 
 std::string TraceKey(absl::string_view trace_id);
 std::string TraceTable();

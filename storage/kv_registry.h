@@ -27,8 +27,9 @@ class KvRegistry : public Registry {
   static absl::StatusOr<std::unique_ptr<Registry>> Open(
       std::unique_ptr<OrderedStore> store, std::function<absl::Time()> now);
 
-  absl::StatusOr<CreatedProgram> CreateProgram(
-      api::Program draft, std::vector<api::Job> jobs) override;
+  absl::StatusOr<CreatedProgram> CreateProgram(api::Program draft,
+                                               std::vector<api::Job> jobs,
+                                               bool same_parts) override;
   absl::StatusOr<api::Program> GetProgram(absl::string_view ref) override;
   absl::StatusOr<Page<api::Program>> ListPrograms(
       const api::PageRequest& page) override;
@@ -60,7 +61,7 @@ class KvRegistry : public Registry {
       absl::string_view ref, const api::MetadataUpdate& update) override;
   absl::StatusOr<api::Model> DeleteModel(absl::string_view ref) override;
 
-  absl::StatusOr<api::Job> CreateJob(api::Job draft) override;
+  absl::StatusOr<api::Job> CreateJob(api::Job draft, bool same_parts) override;
   absl::StatusOr<api::Job> GetJob(absl::string_view job_id) override;
   absl::StatusOr<Page<api::Job>> ListJobs(
       const api::ListJobsRequest& request) override;
@@ -70,10 +71,14 @@ class KvRegistry : public Registry {
   absl::StatusOr<std::vector<v1::ShardRecord>> ListShards(
       absl::string_view job_id) override;
   absl::StatusOr<api::Job> FinishJob(
-      api::Job job, const v1::ProgramVectorRecord& vector) override;
+      api::Job job, const v1::ProgramVectorRecord& vector,
+      const v1::ProgramPartsRecord* parts) override;
   absl::StatusOr<std::vector<api::Job>> UnfinishedJobs() override;
 
   absl::StatusOr<v1::ProgramVectorRecord> GetProgramVector(
+      absl::string_view program_name, int64_t program_version,
+      absl::string_view model_id) override;
+  absl::StatusOr<v1::ProgramPartsRecord> GetProgramParts(
       absl::string_view program_name, int64_t program_version,
       absl::string_view model_id) override;
   absl::Status ForEachProgramVector(
@@ -136,7 +141,8 @@ absl::StatusOr<std::optional<api::Model>> FindModelOfId(
 
 // Queues `draft` for `program`, or returns the job that makes it needless.
 absl::StatusOr<api::Job> QueueJob(Transaction& transaction, absl::Time now,
-                                  const api::Program& program, api::Job draft);
+                                  const api::Program& program, api::Job draft,
+                                  bool same_parts);
 // Ends every unfinished job of the program version and forgets which jobs made
 // its vectors.
 absl::Status CancelJobsOfProgram(Transaction& transaction, absl::Time now,

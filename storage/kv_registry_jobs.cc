@@ -99,10 +99,24 @@ absl::Status NotThisJobs(const api::Job& job, absl::string_view what,
                    expected, "' was expected, found '", found, "'"));
 }
 
+absl::Status CheckParts(absl::string_view program,
+                        const v1::ProgramPartsRecord& record,
+                        const api::Model& model) {
+  for (const auto* parts : {&record.intervals(), &record.code()}) {
+    for (const v1::ProgramPartsRecord::Part& part : *parts) {
+      PERFVEC_RETURN_IF_ERROR(
+          CheckVector(absl::StrCat("a part of program '", program, "'"),
+                      model.model_id(), model.width(), part.values()));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<api::Job> QueueJob(Transaction& transaction, absl::Time now,
-                                  const api::Program& program, api::Job draft) {
+                                  const api::Program& program, api::Job draft,
+                                  bool same_parts) {
   PERFVEC_RETURN_IF_ERROR(ModelOfId(transaction, draft.model_id()).status());
   const std::string latest_key =
       LatestJobKey(program.name(), program.version(), draft.model_id());
@@ -112,8 +126,20 @@ absl::StatusOr<api::Job> QueueJob(Transaction& transaction, absl::Time now,
     PERFVEC_ASSIGN_OR_RETURN(uint64_t number, ParseBigEndian(*latest));
     PERFVEC_ASSIGN_OR_RETURN(std::optional<api::Job> there,
                              FindJob(transaction, number));
-    if (there && IsUnfinished(there->state())) return *std::move(there);
-    if (there && there->state() == api::JOB_STATE_SUCCEEDED) {
+    const bool enough =
+        !same_parts ||
+        (there &&
+         there->interval_instructions() == draft.interval_instructions() &&
+         (there->by_address() || !draft.by_address()));
+    if (there && IsUnfinished(there->state())) {
+      if (enough) return *std::move(there);
+      return absl::FailedPreconditionError(
+          absl::StrCat("program '", program.name(), "@", program.version(),
+                       "': ", there->job_id(),
+                       " is computing its vector with other parts; wait "
+                       "for its end or cancel it"));
+    }
+    if (there && enough && there->state() == api::JOB_STATE_SUCCEEDED) {
       // The vector may have gone with a model that came back.
       PERFVEC_ASSIGN_OR_RETURN(
           std::optional<std::string> vector,
@@ -172,7 +198,8 @@ absl::Status CancelJobsOfProgram(Transaction& transaction, absl::Time now,
   return absl::OkStatus();
 }
 
-absl::StatusOr<api::Job> KvRegistry::CreateJob(api::Job draft) {
+absl::StatusOr<api::Job> KvRegistry::CreateJob(api::Job draft,
+                                               bool same_parts) {
   api::Job job;
   PERFVEC_RETURN_IF_ERROR(
       committer_.Run([&](Transaction& transaction) -> absl::Status {
@@ -182,8 +209,8 @@ absl::StatusOr<api::Job> KvRegistry::CreateJob(api::Job draft) {
                                                    draft.program_version());
         PERFVEC_ASSIGN_OR_RETURN(api::Program program,
                                  Programs::Resolve(transaction, ref));
-        PERFVEC_ASSIGN_OR_RETURN(
-            job, QueueJob(transaction, now_(), program, std::move(draft)));
+        PERFVEC_ASSIGN_OR_RETURN(job, QueueJob(transaction, now_(), program,
+                                               std::move(draft), same_parts));
         return absl::OkStatus();
       }));
   return job;
@@ -292,7 +319,8 @@ absl::StatusOr<std::vector<v1::ShardRecord>> KvRegistry::ListShards(
 }
 
 absl::StatusOr<api::Job> KvRegistry::FinishJob(
-    api::Job job, const v1::ProgramVectorRecord& vector) {
+    api::Job job, const v1::ProgramVectorRecord& vector,
+    const v1::ProgramPartsRecord* parts) {
   PERFVEC_RETURN_IF_ERROR(committer_.Run([&](Transaction& transaction)
                                              -> absl::Status {
     const absl::Time now = now_();
@@ -327,10 +355,26 @@ absl::StatusOr<api::Job> KvRegistry::FinishJob(
         transaction,
         VectorKey(record.model_id(), program->name(), program->version()),
         record);
+    const std::string parts_key =
+        PartsKey(record.model_id(), program->name(), program->version());
+    transaction.Delete(parts_key);
     api::ProgramVectorInfo* info = nullptr;
     for (api::ProgramVectorInfo& old : *program->mutable_vectors())
       if (old.model_id() == record.model_id()) info = &old;
     if (info == nullptr) info = program->add_vectors();
+    info->Clear();
+    if (parts != nullptr) {
+      PERFVEC_RETURN_IF_ERROR(CheckParts(label, *parts, model));
+      v1::ProgramPartsRecord kept = *parts;
+      kept.set_program_name(program->name());
+      kept.set_program_version(program->version());
+      kept.set_model_id(record.model_id());
+      PutMessage(transaction, parts_key, kept);
+      info->set_interval_instructions(parts->interval_instructions());
+      info->set_intervals(parts->intervals_size());
+      info->set_code_parts(parts->code_size());
+      info->set_weighted(parts->weighted());
+    }
     info->set_model_id(record.model_id());
     info->set_job_id(stored.job_id());
     *info->mutable_create_time() = record.create_time();

@@ -96,6 +96,7 @@ absl::Status EraseProgramVectors(Transaction& transaction, absl::Time now,
     PERFVEC_ASSIGN_OR_RETURN(
         NameVersion at,
         ParseNameVersionValue(absl::string_view(key).substr(prefix.size())));
+    transaction.Delete(PartsKey(model_id, at.name, at.version));
     PERFVEC_ASSIGN_OR_RETURN(std::optional<api::Program> program,
                              Programs::Find(transaction, at.name, at.version));
     if (!program) continue;

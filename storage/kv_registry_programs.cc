@@ -29,6 +29,8 @@ absl::Status EraseVectors(Transaction& transaction,
   for (const api::ProgramVectorInfo& vector : program.vectors()) {
     transaction.Delete(
         VectorKey(vector.model_id(), program.name(), program.version()));
+    transaction.Delete(
+        PartsKey(vector.model_id(), program.name(), program.version()));
   }
   return absl::OkStatus();
 }
@@ -36,7 +38,7 @@ absl::Status EraseVectors(Transaction& transaction,
 }  // namespace
 
 absl::StatusOr<CreatedProgram> KvRegistry::CreateProgram(
-    api::Program draft, std::vector<api::Job> jobs) {
+    api::Program draft, std::vector<api::Job> jobs, bool same_parts) {
   CreatedProgram created;
   PERFVEC_RETURN_IF_ERROR(ValidateName("program", draft.name()));
   PERFVEC_RETURN_IF_ERROR(
@@ -75,9 +77,9 @@ absl::StatusOr<CreatedProgram> KvRegistry::CreateProgram(
           created.program = std::move(draft);
         }
         for (api::Job& job : jobs) {
-          PERFVEC_ASSIGN_OR_RETURN(
-              api::Job queued,
-              QueueJob(transaction, now, created.program, std::move(job)));
+          PERFVEC_ASSIGN_OR_RETURN(api::Job queued,
+                                   QueueJob(transaction, now, created.program,
+                                            std::move(job), same_parts));
           created.jobs.push_back(std::move(queued));
         }
         return absl::OkStatus();

@@ -82,6 +82,32 @@ absl::StatusOr<v1::ProgramVectorRecord> KvRegistry::GetProgramVector(
   return *std::move(record);
 }
 
+absl::StatusOr<v1::ProgramPartsRecord> KvRegistry::GetProgramParts(
+    absl::string_view program_name, int64_t program_version,
+    absl::string_view model_id) {
+  std::unique_ptr<OrderedReader> view = View();
+  PERFVEC_ASSIGN_OR_RETURN(
+      std::optional<v1::ProgramPartsRecord> record,
+      GetMessage<v1::ProgramPartsRecord>(
+          *view, PartsKey(model_id, program_name, program_version)));
+  const std::string whose =
+      absl::StrCat("program '", program_name, "@", program_version, "'");
+  if (!record) {
+    return absl::NotFoundError(
+        absl::StrCat(whose, ": no parts under model id '", model_id, "'"));
+  }
+  Widths widths(*view);
+  PERFVEC_ASSIGN_OR_RETURN(std::optional<uint32_t> width,
+                           widths.Of(std::string(model_id)));
+  for (const auto* parts : {&record->intervals(), &record->code()}) {
+    for (const v1::ProgramPartsRecord::Part& part : *parts) {
+      absl::Status status = CheckVector(whose, model_id, width, part.values());
+      if (!status.ok()) return Lost(status);
+    }
+  }
+  return *std::move(record);
+}
+
 absl::Status KvRegistry::ForEachProgramVector(
     std::function<void(const v1::ProgramVectorRecord&)> visit,
     std::function<void(absl::Status)> bad) {

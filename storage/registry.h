@@ -54,9 +54,11 @@ class Registry {
   // `draft` carries name, trace_id, tags, aliases; the rest is filled in. The
   // same name and trace return the version that is there (aliases and tags
   // merged). `jobs` carry model_id, instructions, shard_instructions, shards;
-  // they are queued in the same batch. The trace must exist.
+  // they are queued in the same batch. The trace must exist. `same_parts`: as
+  // of CreateJob.
   virtual absl::StatusOr<CreatedProgram> CreateProgram(
-      api::Program draft, std::vector<api::Job> jobs) = 0;
+      api::Program draft, std::vector<api::Job> jobs,
+      bool same_parts = false) = 0;
   virtual absl::StatusOr<api::Program> GetProgram(absl::string_view ref) = 0;
   virtual absl::StatusOr<Page<api::Program>> ListPrograms(
       const api::PageRequest& page) = 0;
@@ -101,8 +103,11 @@ class Registry {
 
   // --- Jobs ---------------------------------------------------------------
   // Returns the unfinished or succeeded job of the same program version and
-  // model if there is one.
-  virtual absl::StatusOr<api::Job> CreateJob(api::Job draft) = 0;
+  // model if there is one. With `same_parts` it must keep the same parts
+  // (interval_instructions, by_address): a succeeded one that does not is
+  // followed by a new one, an unfinished one is FAILED_PRECONDITION.
+  virtual absl::StatusOr<api::Job> CreateJob(api::Job draft,
+                                             bool same_parts = false) = 0;
   virtual absl::StatusOr<api::Job> GetJob(absl::string_view job_id) = 0;
   virtual absl::StatusOr<Page<api::Job>> ListJobs(
       const api::ListJobsRequest& request) = 0;
@@ -116,15 +121,21 @@ class Registry {
                                             const v1::ShardRecord& shard) = 0;
   virtual absl::StatusOr<std::vector<v1::ShardRecord>> ListShards(
       absl::string_view job_id) = 0;
-  // Job state SUCCEEDED, the program's vector, and the end of the job's shard
-  // records, in one batch. FAILED_PRECONDITION if the program is gone, a value
-  // is not finite, or the model differs from the job's.
+  // Job state SUCCEEDED, the program's vector, its parts (null: none, and none
+  // of an earlier job stay), and the end of the job's shard records, in one
+  // batch. FAILED_PRECONDITION if the program is gone, a value is not finite,
+  // or the model differs from the job's.
   virtual absl::StatusOr<api::Job> FinishJob(
-      api::Job job, const v1::ProgramVectorRecord& vector) = 0;
+      api::Job job, const v1::ProgramVectorRecord& vector,
+      const v1::ProgramPartsRecord* parts = nullptr) = 0;
   virtual absl::StatusOr<std::vector<api::Job>> UnfinishedJobs() = 0;
 
   // --- Vectors ------------------------------------------------------------
   virtual absl::StatusOr<v1::ProgramVectorRecord> GetProgramVector(
+      absl::string_view program_name, int64_t program_version,
+      absl::string_view model_id) = 0;
+  // NOT_FOUND if none were kept.
+  virtual absl::StatusOr<v1::ProgramPartsRecord> GetProgramParts(
       absl::string_view program_name, int64_t program_version,
       absl::string_view model_id) = 0;
   // Calls `visit` for each vector of each model. A stored vector with a NaN or

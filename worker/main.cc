@@ -15,6 +15,7 @@
 #include "worker/evaluate/learn_study_command.h"
 #include "worker/evidence/evidence_command.h"
 #include "worker/explore/explore_command.h"
+#include "worker/explore/slice_study.h"
 #include "worker/train/train_command.h"
 
 int main(int argc, char** argv) {
@@ -30,6 +31,7 @@ int main(int argc, char** argv) {
   perfvec::train::AddLearnStudyCommand(&app, &exit_code);
   perfvec::evidence::AddEvidenceCommand(&app, &exit_code);
   perfvec::explore::AddExploreStudyCommand(&app, &exit_code);
+  perfvec::explore::AddSliceStudyCommand(&app, &exit_code);
   perfvec::checkpoint::AddImportCheckpointCommand(&app, &exit_code);
   CLI11_PARSE(app, argc, argv);
   return exit_code;

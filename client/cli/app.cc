@@ -82,6 +82,7 @@ std::unique_ptr<CLI::App> MakeApp(Context& context) {
   AddModelCommands(*app, context);
   AddJobCommands(*app, context);
   AddPredictCommand(*app, context);
+  AddAnalyzeCommand(*app, context);
   AddMatrixCommand(*app, context);
   AddRankCommand(*app, context);
   AddExploreCommand(*app, context);

@@ -20,6 +20,7 @@ void AddLearnCommand(CLI::App& group, Context& context);
 void AddModelCommands(CLI::App& app, Context& context);
 void AddJobCommands(CLI::App& app, Context& context);
 void AddPredictCommand(CLI::App& app, Context& context);
+void AddAnalyzeCommand(CLI::App& app, Context& context);
 void AddMatrixCommand(CLI::App& app, Context& context);
 void AddRankCommand(CLI::App& app, Context& context);
 void AddServerCommands(CLI::App& app, Context& context);

@@ -188,4 +188,27 @@ std::string DescribeJob(const api::Job& job) {
        {"error", job.error()}});
 }
 
+void AddPartOptions(CLI::App* command, PartCommandOptions* options) {
+  options->interval_option =
+      command
+          ->add_option("--interval", options->interval,
+                       "Keep vectors of intervals of so many instructions, "
+                       "rounded up to the model's segments; 0: none; at most "
+                       "512 of them. Without it the server chooses")
+          ->check(CLI::NonNegativeNumber)
+          ->type_name("N");
+  command->add_flag("--by-address", options->by_address,
+                    "Keep vectors of functions and of the most executed "
+                    "instruction addresses");
+}
+
+bool SetParts(const PartCommandOptions& options, api::PartOptions* parts) {
+  const bool interval = options.interval_option != nullptr &&
+                        options.interval_option->count() > 0;
+  if (!interval && !options.by_address) return false;
+  if (interval) parts->set_interval_instructions(options.interval);
+  parts->set_by_address(options.by_address);
+  return true;
+}
+
 }  // namespace perfvec::client::cli

@@ -87,6 +87,16 @@ struct MetadataOptions {
 void AddMetadataOptions(CLI::App* command, MetadataOptions* options);
 absl::StatusOr<api::MetadataUpdate> ToUpdate(const MetadataOptions& options);
 
+// --interval, --by-address: the parts kept beside a program's vector.
+struct PartCommandOptions {
+  uint64_t interval = 0;
+  bool by_address = false;
+  CLI::Option* interval_option = nullptr;
+};
+void AddPartOptions(CLI::App* command, PartCommandOptions* options);
+// Whether either was given; then `parts` is filled in.
+bool SetParts(const PartCommandOptions& options, api::PartOptions* parts);
+
 // Tags from KEY=VALUE texts.
 absl::Status SetTags(const std::vector<std::string>& texts,
                      google::protobuf::Map<std::string, std::string>* tags);

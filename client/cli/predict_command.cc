@@ -56,6 +56,10 @@ absl::Status PredictOne(Context& context, const PredictOptions& options) {
        {"architecture", answer->architecture()},
        {"time", FormatTimeNs(answer->time_ns())},
        {"interval", Interval(*answer)},
+       {"sampling error", answer->sampling_error() > 0
+                              ? absl::StrFormat("%.1f %% (standard deviation)",
+                                                100 * answer->sampling_error())
+                              : ""},
        {"out of distribution", Doubts(*answer)},
        {"instructions", FormatCount(answer->instructions())},
        {"per instruction", FormatTimeNs(per_instruction)},

@@ -91,10 +91,16 @@ absl::Status Delete(Context& context, const std::string& program, bool all) {
 }
 
 absl::Status Represent(Context& context, const std::string& program,
-                       const std::string& model, bool wait) {
+                       const std::string& model, bool wait,
+                       const PartCommandOptions& parts) {
   auto client = context.Connect();
   if (!client.ok()) return client.status();
-  auto job = (*client)->RepresentProgram(program, model);
+  api::RepresentProgramRequest request;
+  request.set_program(program);
+  request.set_model(model);
+  api::PartOptions wanted;
+  if (SetParts(parts, &wanted)) *request.mutable_parts() = wanted;
+  auto job = (*client)->RepresentProgram(request);
   if (!job.ok()) return job.status();
   if (wait) {
     InterruptGuard interrupts(
@@ -119,6 +125,7 @@ struct ProgramOptions {
   MetadataOptions metadata;
   std::string program, model;
   bool all_versions = false, wait = false;
+  PartCommandOptions parts;
 };
 
 }  // namespace
@@ -174,17 +181,20 @@ void AddProgramCommands(CLI::App& app, Context& context) {
 
   CLI::App* represent = AddCommand(
       *group, "represent", "Queue the computation of a program's vector",
-      {"perfvec program represent lbm --model base@2 --wait"});
+      {"perfvec program represent lbm --model base@2 --wait",
+       "perfvec program represent lbm --interval 100000 --by-address"});
   add_program(represent);
   represent
       ->add_option("--model", options->model,
                    "Foundation model; else the alias \"default\"")
       ->type_name(kModelType);
+  AddPartOptions(represent, &options->parts);
   represent->add_flag("--wait", options->wait,
                       "Wait until the job has ended; exit code 11 if it "
                       "fails");
   SetAction(represent, context, [&context, options] {
-    return Represent(context, options->program, options->model, options->wait);
+    return Represent(context, options->program, options->model, options->wait,
+                     options->parts);
   });
 }
 

@@ -50,6 +50,9 @@ absl::Status UploadProgram(Context& context,
   for (const auto& alias : options.aliases) request.add_aliases(alias);
   for (const auto& model : options.models) request.add_models(model);
 
+  api::PartOptions parts;
+  if (SetParts(options.parts, &parts)) *request.mutable_parts() = parts;
+
   auto trace = Send(**client, options.file, options.draft);
   if (!trace.ok()) return trace.status();
   request.set_trace_id(trace->trace_id());
@@ -109,6 +112,14 @@ void AddUploadOptions(CLI::App* command, UploadCommandOptions* options,
                        "\"default\"; may be repeated")
           ->type_name(kModelType)
           ->allow_extra_args(false));
+  if (needed == nullptr) {
+    AddPartOptions(command, &options->parts);
+  } else {  // `trace run` has an --interval of its own
+    added.push_back(command->add_flag(
+        "--by-address", options->parts.by_address,
+        "Keep vectors of functions and of the most executed instruction "
+        "addresses"));
+  }
   auto* wait = command->add_flag(
       "--wait", options->wait,
       "Wait until the program's vector is there; exit code 11 if its job "
@@ -129,7 +140,8 @@ void AddUploadCommand(CLI::App& app, Context& context) {
       "Send a .pvt trace to the server as a program. After a cut or Ctrl-C "
       "the same command goes on where it ended.",
       {"perfvec upload lbm.pvt --program lbm --wait",
-       "perfvec upload lbm.pvt --program lbm --tag suite=spec --alias gold"});
+       "perfvec upload lbm.pvt --program lbm --tag suite=spec --alias gold",
+       "perfvec upload lbm.pvt --program lbm --interval 100000 --by-address"});
   command->add_option("file", options->file, "The .pvt trace")
       ->type_name(kFileType)
       ->required();

@@ -16,10 +16,11 @@ struct UploadCommandOptions {
   std::string draft;  // what has been sent of it (client/draft_upload.h)
   std::vector<std::string> tags, aliases, models;
   bool wait = false, skip_represent = false;
+  PartCommandOptions parts;
 };
 
-// --tag, --alias, --model, --wait, --skip-represent. `needed`: the option
-// without which they mean nothing, or nullptr.
+// --tag, --alias, --model, --interval, --by-address, --wait, --skip-represent.
+// `needed`: the option without which they mean nothing, or nullptr.
 void AddUploadOptions(CLI::App* command, UploadCommandOptions* options,
                       CLI::Option* needed);
 

@@ -31,6 +31,8 @@ const Route kRoutes[] = {
     {"POST", "/v1/programs/{program}:represent",
      "ProgramService.RepresentProgram", kUnary,
      "Queue the computation of a program's vector"},
+    {"POST", "/v1/programs/{program}:analyze", "AnalysisService.AnalyzeProgram",
+     kUnary, "Where a program's time goes: intervals, functions, addresses"},
 
     {"GET", "/v1/architectures", "ArchitectureService.ListArchitectures",
      kUnary, "List architectures, without their vectors", "page"},

@@ -11,11 +11,13 @@ namespace {
 
 constexpr double kDefaultZ = 1.6448536269514722;  // of kDefaultConfidence
 
-// The variance of log time that the architecture's vector itself brings.
-double VectorVariance(const VectorSpread& spread, const float* program,
+// The variance of log time that the uncertainty of one vector brings, given the
+// other.
+double VectorVariance(const VectorSpread& spread, const float* other,
                       int64_t width, double time_tenth_ns) {
+  if (spread.panel_count == 0) return spread.more_variance;
   float dots[kMaxFactorPanels * kPanelRows];
-  BestKernels().rank(program, spread.panels.get(), spread.panel_count, width,
+  BestKernels().rank(other, spread.panels.get(), spread.panel_count, width,
                      dots);
   double variance = 0;
   for (int64_t r = 0; r < spread.panel_count * kPanelRows; ++r) {
@@ -50,16 +52,26 @@ double Intervals::TrainedFactor(const ItemVector& program) const {
   return std::exp(quantile_ * program.spread->spread);
 }
 
+double Intervals::SamplingError(const ItemVector& program,
+                                const ItemVector& architecture,
+                                double time_tenth_ns) const {
+  return std::sqrt(VectorVariance(*program.spread, architecture.values,
+                                  model_->tables[0].width(), time_tenth_ns));
+}
+
 double Intervals::Factor(const ItemVector& program,
                          const ItemVector& architecture,
                          double time_tenth_ns) const {
-  if (architecture.spread->trained) return TrainedFactor(program);
+  const int64_t width = model_->tables[0].width();
+  double variance = VectorVariance(*program.spread, architecture.values, width,
+                                   time_tenth_ns);
+  if (!architecture.spread->trained) {
+    variance += VectorVariance(*architecture.spread, program.values, width,
+                               time_tenth_ns);
+  }
+  if (variance == 0) return TrainedFactor(program);
   const double half = quantile_ * program.spread->spread;
-  return std::exp(
-      std::sqrt(half * half +
-                z_ * z_ *
-                    VectorVariance(*architecture.spread, program.values,
-                                   model_->tables[0].width(), time_tenth_ns)));
+  return std::exp(std::sqrt(half * half + z_ * z_ * variance));
 }
 
 }  // namespace perfvec::server

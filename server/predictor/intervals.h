@@ -37,8 +37,14 @@ class Intervals {
   // What the time is divided by and multiplied with. Needs known().
   double Factor(const ItemVector& program, const ItemVector& architecture,
                 double time_tenth_ns) const;
-  // If it does not depend on the program's time.
+  // If it does not depend on the program's time: of trained architectures, and
+  // but for programs of weighted slices.
   double TrainedFactor(const ItemVector& program) const;
+  // Of a program of weighted slices: the standard deviation of log time that
+  // comes from having seen the slices only. Of others 0.
+  double SamplingError(const ItemVector& program,
+                       const ItemVector& architecture,
+                       double time_tenth_ns) const;
 
  private:
   Intervals(const Model* model, double confidence)

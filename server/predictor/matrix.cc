@@ -124,7 +124,7 @@ void MatrixCursor::AddIntervals(int64_t row,
     const ItemVector& architecture = VectorAt(Kind::kArchitecture, columns_[j]);
     const double time_ns = message->time_ns(first + static_cast<int>(j));
     const double factor =
-        architecture.spread->trained
+        architecture.spread->trained && program.spread->panel_count == 0
             ? trained
             : intervals_.Factor(program, architecture, 10 * time_ns);
     message->add_low_ns(time_ns / factor);

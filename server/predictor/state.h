@@ -71,6 +71,8 @@ struct VectorSpread {
   // that its own evidence shows beyond the model's, and factors f of the
   // vector's covariance, in panels [panel_count][width][16]: the variance of
   // S.M is the sum of (f.S)^2.
+  // Of a program of weighted slices the panels are its sampling factors: the
+  // variance of S.M is the sum of (f.M)^2.
   bool trained = false;
   double more_variance = 0;
   int64_t panel_count = 0;

@@ -185,6 +185,21 @@ void SystemTest::ExpectVector(const std::string& program,
   EXPECT_EQ(
       std::vector<double>(vector->values().begin(), vector->values().end()),
       expected.Vector());
+  // And so are the parts that were kept.
+  auto parts = (*registry)->GetProgramParts(program, 1, model_->id());
+  if (absl::IsNotFound(parts.status())) return;
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  std::vector<double> sum(expected.width());
+  uint64_t instructions = 0;
+  for (const auto& part : parts->intervals()) {
+    EXPECT_EQ(part.begin_instruction(), instructions);
+    instructions += part.instructions();
+    for (int i = 0; i < part.values_size(); ++i) sum[i] += part.values(i);
+  }
+  EXPECT_EQ(instructions, expected.instructions());
+  for (int i = 0; i < expected.width(); ++i) {
+    EXPECT_NEAR(sum[i], expected.Vector()[i], 1e-12 * (1 + sum[i]));
+  }
 }
 
 std::vector<std::string> SystemTest::ChunkFiles() const {

@@ -227,7 +227,10 @@ class ServerTest : public ::testing::Test {
   // Every representation element is 1/2.
   std::string Accumulator(const worker::v1::Lease& lease,
                           const std::string& model_id) {
-    const uint64_t count = lease.end_instruction() - lease.begin_instruction();
+    return Accumulator(lease.end_instruction() - lease.begin_instruction(),
+                       model_id);
+  }
+  std::string Accumulator(uint64_t count, const std::string& model_id) {
     compute::ProgramVectorAccumulator sum(model_id, kModelWidth);
     const std::vector<double> sums(kModelWidth, 0.5 * count);
     EXPECT_TRUE(sum.AddSegment(sums.data(), count).ok());
@@ -244,6 +247,17 @@ class ServerTest : public ::testing::Test {
     request.set_accumulator(Accumulator(lease, model_id));
     request.set_instructions(lease.end_instruction() -
                              lease.begin_instruction());
+    for (int i = 0; lease.with_intervals() && i <= lease.interval_begins_size();
+         ++i) {
+      const uint64_t begin =
+          i == 0 ? lease.begin_instruction() : lease.interval_begins(i - 1);
+      const uint64_t end = i == lease.interval_begins_size()
+                               ? lease.end_instruction()
+                               : lease.interval_begins(i);
+      request.add_intervals()->set_part(i);
+      request.mutable_intervals(i)->set_accumulator(
+          Accumulator(end - begin, model_id));
+    }
     worker::v1::CompleteShardResponse response;
     const grpc::Status status =
         workers_->CompleteShard(Context().get(), request, &response);

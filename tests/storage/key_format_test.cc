@@ -31,6 +31,7 @@ TEST(KeyFormat, KeysAreTheDocumentedBytes) {
   EXPECT_EQ(LatestJobKey("p", 1, "id"), "jlp\0\0\0\0\0\0\0\0\1id\0"s);
   EXPECT_EQ(ShardKey(1, 2), "js\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2"s);
   EXPECT_EQ(VectorKey("id", "p", 1), "vrid\0p\0\0\0\0\0\0\0\0\1"s);
+  EXPECT_EQ(PartsKey("id", "p", 1), "vpid\0p\0\0\0\0\0\0\0\0\1"s);
   EXPECT_EQ(TraceKey("t"), "trt\0"s);
   EXPECT_EQ(TraceProgramKey("t", "p", 1), "tpt\0p\0\0\0\0\0\0\0\0\1"s);
   EXPECT_EQ(UploadKey("u"), "uru\0"s);

@@ -135,7 +135,8 @@ Operation RandomOperation(std::mt19937_64& random) {
           record.set_accumulator(std::string(4000, 'a' + shard));
           return r.PutShard(job, record).status();
         }
-        return r.FinishJob(job, MakeVector(job)).status();
+        const v1::ProgramPartsRecord parts = MakeParts();
+        return r.FinishJob(job, MakeVector(job), &parts).status();
       };
   }
 }

@@ -60,6 +60,12 @@ inline std::string Dump(Registry& registry) {
                   .ForEachProgramVector(
                       [&](const v1::ProgramVectorRecord& vector) {
                         absl::StrAppend(&dump, Text(vector), "\n");
+                        auto parts = registry.GetProgramParts(
+                            vector.program_name(), vector.program_version(),
+                            vector.model_id());
+                        if (parts.ok()) {
+                          absl::StrAppend(&dump, Text(*parts), "\n");
+                        }
                       },
                       vector_or_bad)
                   .ok());

@@ -129,6 +129,19 @@ inline v1::ProgramVectorRecord MakeVector(const api::Job& job) {
   return vector;
 }
 
+inline v1::ProgramPartsRecord MakeParts() {
+  v1::ProgramPartsRecord parts;
+  parts.set_interval_instructions(2048);
+  for (int i = 0; i < 2; ++i) {
+    auto* part = parts.add_intervals();
+    part->set_begin_instruction(2048 * i);
+    part->set_instructions(2048);
+    part->set_scale(1);
+    for (int k = 0; k < kWidth; ++k) part->add_values((k + 0.5) / 2);
+  }
+  return parts;
+}
+
 inline api::Architecture MakeArchitecture(const std::string& name,
                                           const std::string& model_id) {
   api::Architecture architecture;

@@ -73,6 +73,57 @@ TEST_P(JobsTest, RunsToItsVectorInOneStep) {
              registry_->FinishJob(*finished, MakeVector(job)));
 }
 
+TEST_P(JobsTest, PartsComeAndGoWithTheVector) {
+  const auto parts = [&] {
+    return registry_->GetProgramParts("lbm", 1, "model-1");
+  };
+  api::Job job = Start(Queue("lbm", "trace-a"));
+  v1::ProgramPartsRecord record = MakeParts();
+  record.mutable_intervals(1)->set_values(3, NAN);
+  ExpectCode(absl::StatusCode::kFailedPrecondition,
+             registry_->FinishJob(job, MakeVector(job), &record));
+  ExpectCode(absl::StatusCode::kNotFound, parts());
+  record = MakeParts();
+  ASSERT_TRUE(registry_->FinishJob(job, MakeVector(job), &record).ok());
+  ASSERT_TRUE(parts().ok()) << parts().status();
+  EXPECT_EQ(parts()->intervals_size(), 2);
+  EXPECT_EQ(parts()->intervals(1).begin_instruction(), 2048);
+  EXPECT_EQ(parts()->model_id(), "model-1");
+  EXPECT_EQ(registry_->GetProgram("lbm")->vectors(0).intervals(), 2);
+  EXPECT_EQ(registry_->GetProgram("lbm")->vectors(0).interval_instructions(),
+            2048);
+
+  // Other parts: a new job, while it is under way no third ones, and then what
+  // was kept before is gone.
+  api::Job draft = MakeJob("model-1");
+  draft.set_program_name("lbm");
+  draft.set_interval_instructions(1024);
+  EXPECT_EQ(registry_->CreateJob(draft)->job_id(), job.job_id());
+  const api::Job other = *registry_->CreateJob(draft, /*same_parts=*/true);
+  EXPECT_NE(other.job_id(), job.job_id());
+  EXPECT_EQ(registry_->CreateJob(draft, true)->job_id(), other.job_id());
+  draft.set_by_address(true);
+  ExpectCode(absl::StatusCode::kFailedPrecondition,
+             registry_->CreateJob(draft, true));
+  ASSERT_TRUE(parts().ok());
+  const api::Job started = Start(other);
+  ASSERT_TRUE(registry_->FinishJob(started, MakeVector(started)).ok());
+  ExpectCode(absl::StatusCode::kNotFound, parts());
+
+  const api::Job last = Start(*registry_->CreateJob(draft, true));
+  ASSERT_TRUE(registry_->FinishJob(last, MakeVector(last), &record).ok());
+  ASSERT_TRUE(parts().ok());
+  ASSERT_THAT(*registry_->DeleteProgram("lbm", false), SizeIs(1));
+  ExpectCode(absl::StatusCode::kNotFound, parts());
+
+  job = Start(Queue("mcf", "trace-a"));
+  ASSERT_TRUE(registry_->FinishJob(job, MakeVector(job), &record).ok());
+  ASSERT_TRUE(registry_->GetProgramParts("mcf", 1, "model-1").ok());
+  ASSERT_TRUE(registry_->DeleteModel("m").ok());
+  ExpectCode(absl::StatusCode::kNotFound,
+             registry_->GetProgramParts("mcf", 1, "model-1"));
+}
+
 TEST_P(JobsTest, StaleWritesAreAbortedAndChangeNothing) {
   const api::Job stale = Queue("lbm", "trace-a");
   const api::Job job = Start(stale);

@@ -157,27 +157,26 @@ bool Agent::RunShard(const v1::Lease& lease) {
   spdlog::info("{}: instructions {} to {} of trace {} under model {}",
                Name(lease), lease.begin_instruction(), lease.end_instruction(),
                lease.trace_id().substr(0, 12), lease.model_id().substr(0, 12));
-  auto sum = runner_.Run(lease, &shard, &keeper);
+  auto sums = runner_.Run(lease, &shard, &keeper);
   const absl::Status status =
-      sum.ok() ? Complete(lease, *sum, &shard) : sum.status();
+      sums.ok() ? Complete(lease, *sums, &shard) : sums.status();
   if (status.ok()) return true;
   if (abandon_.raised()) {
     Fail(lease, abandon_.reason(), /*permanent=*/false, /*released=*/true);
     return true;
   }
-  if (shard.raised() || (sum.ok() && IsNotOurs(status))) {
+  if (shard.raised() || (sums.ok() && IsNotOurs(status))) {
     spdlog::info("{} dropped: {}", Name(lease), Text(status));
     return true;
   }
-  const bool bad_input = !sum.ok() && IsBadInput(status);
+  const bool bad_input = !sums.ok() && IsBadInput(status);
   spdlog::error("{} failed{}: {}", Name(lease),
                 bad_input ? " for good" : ", to be tried again", Text(status));
   Fail(lease, status, bad_input, /*released=*/false);
   return bad_input;
 }
 
-absl::Status Agent::Complete(const v1::Lease& lease,
-                             const compute::ProgramVectorAccumulator& sum,
+absl::Status Agent::Complete(const v1::Lease& lease, const RangeSums& sums,
                              Interrupt* shard) {
   v1::CompleteShardRequest request;
   request.set_worker_id(options_.worker_id);
@@ -185,8 +184,19 @@ absl::Status Agent::Complete(const v1::Lease& lease,
   request.set_shard(lease.shard());
   request.set_fencing_token(lease.fencing_token());
   request.set_model_id(lease.model_id());
-  request.set_accumulator(sum.Serialize());
-  request.set_instructions(sum.instructions());
+  request.set_accumulator(sums.whole.Serialize());
+  request.set_instructions(sums.whole.instructions());
+  for (const auto& interval : sums.intervals) {
+    v1::PartSum* part = request.add_intervals();
+    part->set_part(static_cast<uint32_t>(request.intervals_size() - 1));
+    part->set_accumulator(interval.Serialize());
+  }
+  for (size_t i = 0; i < sums.code.size(); ++i) {
+    if (sums.code[i].instructions() == 0) continue;
+    v1::PartSum* part = request.add_code();
+    part->set_part(static_cast<uint32_t>(i));
+    part->set_accumulator(sums.code[i].Serialize());
+  }
   bool job_finished = false;
   const absl::Status status =
       server_.Retry(shard, absl::InfiniteDuration(), [&] {

@@ -64,8 +64,7 @@ class Agent {
   absl::StatusOr<std::optional<v1::Lease>> NextLease();
   // Returns whether this worker had no trouble of its own.
   bool RunShard(const v1::Lease& lease);
-  absl::Status Complete(const v1::Lease& lease,
-                        const compute::ProgramVectorAccumulator& sum,
+  absl::Status Complete(const v1::Lease& lease, const RangeSums& sums,
                         Interrupt* shard);
   void Fail(const v1::Lease& lease, const absl::Status& error, bool permanent,
             bool released);

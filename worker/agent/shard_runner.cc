@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <utility>
@@ -41,6 +42,22 @@ absl::Status NotTheTrace(const absl::Status& status) {
   return absl::Status(
       IsTransient(status) ? status.code() : absl::StatusCode::kInternal,
       status.message());
+}
+
+RangeParts PartsOf(const v1::Lease& lease) {
+  RangeParts parts;
+  parts.intervals = lease.with_intervals();
+  parts.interval_begins.assign(lease.interval_begins().begin(),
+                               lease.interval_begins().end());
+  parts.code = lease.has_code();
+  const v1::CodeParts& code = lease.code();
+  parts.addresses.assign(code.addresses().begin(), code.addresses().end());
+  const int functions =
+      std::min(code.function_begins_size(), code.function_ends_size());
+  for (int i = 0; i < functions; ++i) {
+    parts.functions.push_back({code.function_begins(i), code.function_ends(i)});
+  }
+  return parts;
 }
 
 }  // namespace
@@ -91,8 +108,9 @@ absl::Status ShardRunner::Prepare(const v1::Lease& lease, Interrupt* shard) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<compute::ProgramVectorAccumulator> ShardRunner::Run(
-    const v1::Lease& lease, Interrupt* shard, LeaseKeeper* keeper) {
+absl::StatusOr<RangeSums> ShardRunner::Run(const v1::Lease& lease,
+                                           Interrupt* shard,
+                                           LeaseKeeper* keeper) {
   // After an error the pipeline stands somewhere inside the trace.
   absl::Cleanup close = [this] { CloseTrace(); };
   ProgressLog log(lease);
@@ -104,8 +122,9 @@ absl::StatusOr<compute::ProgramVectorAccumulator> ShardRunner::Run(
   try {
     absl::Status status = Prepare(lease, shard);
     if (!status.ok()) return status;
-    auto sum = pipeline_->Represent(lease.begin_instruction(),
-                                    lease.end_instruction(), progress);
+    auto sum =
+        pipeline_->Represent(lease.begin_instruction(), lease.end_instruction(),
+                             PartsOf(lease), progress);
     if (!sum.ok()) return sum.status();
     last_ = lease;
     std::move(close).Cancel();

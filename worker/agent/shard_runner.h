@@ -30,13 +30,12 @@ class ShardRunner {
   ShardRunner(ServerConnection* server, ModelStore* models,
               compute::BackEndOptions back_end);
 
-  // The shard's sum, the number of whose instructions is the lease's. When
+  // The shard's sums, the number of whose instructions is the lease's. When
   // `shard` is raised the work stops within a batch of segments, with its
   // reason. INVALID_ARGUMENT, DATA_LOSS, FAILED_PRECONDITION, OUT_OF_RANGE: the
   // trace is bad, and would be for every worker. Other codes: trouble here.
-  absl::StatusOr<compute::ProgramVectorAccumulator> Run(const v1::Lease& lease,
-                                                        Interrupt* shard,
-                                                        LeaseKeeper* keeper);
+  absl::StatusOr<RangeSums> Run(const v1::Lease& lease, Interrupt* shard,
+                                LeaseKeeper* keeper);
 
   // Asks for the shard that follows in the open trace, if there is one.
   void SuggestNext(v1::LeaseShardRequest* request) const;

@@ -10,7 +10,7 @@
 // One thread at a time. The back end is borrowed and outlives the pipeline.
 //
 //   auto pipeline = TracePipeline::Open(std::move(stream), back_end.get());
-//   auto first = (*pipeline)->Represent(0, 65536, progress);
+//   auto first = (*pipeline)->Represent(0, 65536, {}, progress);
 //   if ((*pipeline)->CanRepresent(65536)) { ... }
 #ifndef PERFVEC_WORKER_AGENT_TRACE_PIPELINE_H_
 #define PERFVEC_WORKER_AGENT_TRACE_PIPELINE_H_
@@ -30,6 +30,27 @@
 
 namespace perfvec::worker {
 
+// What is wanted of a range beside its sum.
+struct RangeParts {
+  // Where other intervals begin, ascending, after begin and before end.
+  bool intervals = false;
+  std::vector<uint64_t> interval_begins;
+  // The parts of code: these addresses, these functions, and the rest.
+  bool code = false;
+  std::vector<uint64_t> addresses;
+  struct Function {
+    uint64_t begin = 0, end = 0;
+  };
+  std::vector<Function> functions;  // none overlaps another
+
+  size_t code_parts() const { return addresses.size() + functions.size() + 1; }
+};
+
+struct RangeSums {
+  compute::ProgramVectorAccumulator whole;
+  std::vector<compute::ProgramVectorAccumulator> intervals, code;
+};
+
 class TracePipeline {
  public:
   // Called after each block of the prefix (with 0) and each batch of segments,
@@ -48,8 +69,9 @@ class TracePipeline {
   // length, end too or the trace's end. A damaged trace is the reader's error,
   // OUT_OF_RANGE one that ends before `end`; the source's own errors come
   // through with their code. After an error the pipeline is of no further use.
-  absl::StatusOr<compute::ProgramVectorAccumulator> Represent(
-      uint64_t begin, uint64_t end, const Progress& progress);
+  absl::StatusOr<RangeSums> Represent(uint64_t begin, uint64_t end,
+                                      const RangeParts& parts,
+                                      const Progress& progress);
 
  private:
   TracePipeline(std::unique_ptr<trace::TraceReader> reader,
@@ -60,6 +82,9 @@ class TracePipeline {
   // Replaces the rows by those of the next block, after the last `warm_up_` of
   // the rows before; none if the block ends before `wanted`.
   absl::Status NextBlock(uint64_t wanted);
+  // The part of code of each of the rows, from row `from` on.
+  void FindCodeParts(const RangeParts& parts, uint64_t from,
+                     std::vector<uint32_t>* code) const;
 
   const std::unique_ptr<trace::TraceReader> reader_;
   compute::Representer* const back_end_;
@@ -70,6 +95,7 @@ class TracePipeline {
   // Features of instructions [rows_begin_, rows_begin_ + rows_),
   // [rows][width_].
   std::vector<float> features_;
+  std::vector<uint64_t> program_counters_;  // of the same rows
   uint64_t rows_begin_ = 0;
   uint64_t rows_ = 0;
 };

@@ -61,6 +61,9 @@ void AddExploreStudyCommand(CLI::App* app, int* exit_code) {
                   "the programs' traces")
       ->required();
   sub->add_option("--model", o.model, "Model directory")->required();
+  sub->add_option("--variants", o.variants,
+                  "Folder with variants of one program, to be predicted on "
+                  "some of the designs");
   sub->add_option("--objective", o.objective,
                   "Minimised; over time (ns) and the parameters")
       ->capture_default_str();

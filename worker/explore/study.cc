@@ -233,6 +233,25 @@ absl::StatusOr<Study> RunStudy(const StudyOptions& options) {
   PERFVEC_ASSIGN_OR_RETURN(study.exploration,
                            Explore(study.space, network, samples, request));
   study.sweep_seconds = clock.Lap();
+  if (!options.variants.empty()) {
+    PERFVEC_ASSIGN_OR_RETURN(study.variants,
+                             ReadVariants(options.variants, folder));
+    PERFVEC_ASSIGN_OR_RETURN(
+        set, StudyEvidence(study.variants, model, options.evidence));
+    ExploreRequest variants;
+    for (const StudyDesign& d : study.variants.designs) {
+      variants.points.push_back(d.parameters);
+    }
+    for (size_t p = 0; p < study.variants.programs.size(); ++p) {
+      ExploredProgram program;
+      program.name = study.variants.programs[p].name;
+      program.vector = ProgramVector(set.programs[p], width);
+      program.log_deviation = vector_error;
+      variants.programs.push_back(std::move(program));
+    }
+    PERFVEC_ASSIGN_OR_RETURN(study.variant_times,
+                             Explore(study.space, network, samples, variants));
+  }
 
   Chooser ours;
   ours.name = "perfvec";

@@ -28,6 +28,7 @@ namespace perfvec::explore {
 
 struct StudyOptions {
   std::string data, model;
+  std::string variants;  // a folder of ReadVariants; empty: none
   EvidenceOptions evidence;
   std::string objective = "(1000 + 10*(4*l1d_kb) + 16*l2_kb) * time";
   std::vector<std::string> linear_scale;  // parameters; others: logarithmic
@@ -70,6 +71,8 @@ struct Study {
   std::vector<Chooser> choosers;           // ours first
   std::vector<double> time_error;          // of programs, mean |T̂ - T| / T
   double coverage = 0;                     // of the targets' intervals
+  StudyFolder variants;                    // no programs: not asked for
+  Exploration variant_times;               // points: its designs
   double represented_instructions = 0, represent_seconds = 0;
   double learn_seconds = 0, network_seconds = 0, sweep_seconds = 0;
 };

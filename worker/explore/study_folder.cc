@@ -186,6 +186,60 @@ absl::StatusOr<StudyFolder> ReadStudyFolder(const std::string& directory) {
   return folder;
 }
 
+absl::StatusOr<StudyFolder> ReadVariants(const std::string& directory,
+                                         const StudyFolder& study) {
+  const std::string path = directory + "/programs.json";
+  PERFVEC_ASSIGN_OR_RETURN(const json file, ReadJson(path));
+  const json designs =
+      file.is_object() ? file.value("designs", json()) : json();
+  const json list = file.is_object() ? file.value("programs", json()) : json();
+  if (!designs.is_array() || designs.empty() || !list.is_array() ||
+      list.empty() || list.size() > kMaxPrograms) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": expected an object with a list of designs and one of 1 to ",
+        kMaxPrograms, " programs"));
+  }
+  StudyFolder folder;
+  folder.directory = directory;
+  folder.parameters = study.parameters;
+  for (const json& name : designs) {
+    const auto known = std::find_if(
+        study.designs.begin(), study.designs.end(),
+        [&](const StudyDesign& design) { return name == design.name; });
+    if (known == study.designs.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": design ", name.dump(), ": expected one of ",
+                       study.directory, "/designs.json"));
+    }
+    folder.designs.push_back(*known);
+  }
+  std::set<std::string> names;
+  for (size_t i = 0; i < list.size(); ++i) {
+    StudyProgram program;
+    PERFVEC_ASSIGN_OR_RETURN(program.name, ReadName(path, i, list[i], names));
+    const json count = list[i].value("instructions", json());
+    const json totals = list[i].value("total", json());
+    if (!count.is_number_unsigned() || count.get<uint64_t>() == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": ", program.name, ": expected a positive number of ",
+          "instructions, found ", count.dump()));
+    }
+    program.instructions = count.get<uint64_t>();
+    for (const StudyDesign& design : folder.designs) {
+      const json time =
+          totals.is_object() ? totals.value(design.name, json()) : json();
+      if (!time.is_number() || !(time.get<double>() > 0)) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(path, ": expected a positive total of ", program.name,
+                         " on ", design.name, ", found ", time.dump()));
+      }
+      program.simulated.push_back(time.get<double>());
+    }
+    folder.programs.push_back(std::move(program));
+  }
+  return folder;
+}
+
 absl::StatusOr<train::ProgramData> ReadStudyProgram(
     const StudyFolder& folder, const StudyProgram& program,
     const compute::FeatureSchema& schema) {

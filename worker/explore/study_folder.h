@@ -50,6 +50,13 @@ struct StudyFolder {
 
 absl::StatusOr<StudyFolder> ReadStudyFolder(const std::string& directory);
 
+// Variants of one program, such as tile sizes, to be predicted on some of the
+// designs of `study`: a folder with a program's files each and programs.json,
+// {"designs": [NAME...], "programs": [{"name", "instructions", "total":
+// {DESIGN: 0.1 ns}}]}. The answer has those designs, and no training program.
+absl::StatusOr<StudyFolder> ReadVariants(const std::string& directory,
+                                         const StudyFolder& study);
+
 // Features of the whole trace; latencies on the sampled designs, in their
 // order, of a training program.
 absl::StatusOr<train::ProgramData> ReadStudyProgram(

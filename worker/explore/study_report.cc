@@ -1,6 +1,7 @@
 #include "worker/explore/study_report.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -21,6 +22,62 @@ json SummaryJson(const ChooserSummary& s) {
           {"top_five", s.top_five},
           {"excess_mean", s.excess_mean},
           {"excess_max", s.excess_max}};
+}
+
+// Of each design the variants' times, and what choosing by the prediction
+// costs.
+std::string VariantsText(const Study& study) {
+  std::string out;
+  const StudyFolder& variants = study.variants;
+  for (size_t d = 0; d < variants.designs.size(); ++d) {
+    absl::StrAppendFormat(&out, "\n%-20s %14s %14s %8s %22s\n",
+                          variants.designs[d].name, "simulated us",
+                          "predicted us", "error", "90 % interval");
+    size_t best = 0, chosen = 0;
+    double error = 0;
+    const auto simulated = [&](size_t p) {
+      return 0.1 * variants.programs[p].simulated[d];
+    };
+    const auto predicted = [&](size_t p) {
+      return study.variant_times.programs[p].time_ns[d];
+    };
+    for (size_t p = 0; p < variants.programs.size(); ++p) {
+      const ExploredTimes& t = study.variant_times.programs[p];
+      if (simulated(p) < simulated(best)) best = p;
+      if (predicted(p) < predicted(chosen)) chosen = p;
+      const double off = predicted(p) / simulated(p) - 1;
+      error += std::fabs(off) / variants.programs.size();
+      absl::StrAppendFormat(
+          &out, "%-20s %14.1f %14.1f %+6.1f %% %11.1f%11.1f\n",
+          variants.programs[p].name, simulated(p) / 1000, predicted(p) / 1000,
+          100 * off, t.low_ns[d] / 1000, t.high_ns[d] / 1000);
+    }
+    absl::StrAppendFormat(
+        &out,
+        "mean error %.1f %%; fastest simulated %s, predicted %s, which is "
+        "%.1f %% slower\n",
+        100 * error, variants.programs[best].name,
+        variants.programs[chosen].name,
+        100 * (simulated(chosen) / simulated(best) - 1));
+  }
+  return out;
+}
+
+json VariantsJson(const Study& study) {
+  json out = json::array();
+  for (size_t p = 0; p < study.variants.programs.size(); ++p) {
+    const ExploredTimes& t = study.variant_times.programs[p];
+    json designs;
+    for (size_t d = 0; d < study.variants.designs.size(); ++d) {
+      designs[study.variants.designs[d].name] = {
+          {"simulated_time_ns", 0.1 * study.variants.programs[p].simulated[d]},
+          {"time_ns", t.time_ns[d]},
+          {"low_ns", t.low_ns[d]},
+          {"high_ns", t.high_ns[d]}};
+    }
+    out.push_back({{"name", t.name}, {"designs", std::move(designs)}});
+  }
+  return out;
 }
 
 }  // namespace
@@ -80,7 +137,7 @@ std::string StudyText(const Study& study) {
       "\n90 %% intervals hold %.1f %% of the targets' simulated times; "
       "%d predicted times are out of range\n",
       100 * study.coverage, study.exploration.out_of_range);
-  return out;
+  return out + VariantsText(study);
 }
 
 json StudyJson(const Study& study) {
@@ -142,6 +199,7 @@ json StudyJson(const Study& study) {
     }
     out["choosers"].push_back(std::move(one));
   }
+  if (!study.variants.programs.empty()) out["variants"] = VariantsJson(study);
   return out;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,10 +19,12 @@ int64_t DivideUp(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 // Segments to run together: as many as the back end likes and the buffer holds,
 // evenly spread over the range if its end is known.
 int64_t SegmentsPerBatch(const Manifest& m, const InstructionRange& range,
-                         int preferred_lanes) {
+                         int preferred_lanes, bool with_outputs) {
   if (m.mode == Mode::kWindow) return 1;  // a segment of windows is the batch
+  const int64_t columns =
+      std::max<int64_t>(m.inputs.width(), with_outputs ? m.width : 0);
   const int64_t segment_bytes =
-      static_cast<int64_t>(m.inputs.width() * sizeof(float) * m.segment_length);
+      columns * static_cast<int64_t>(sizeof(float)) * m.segment_length;
   const int64_t most =
       std::clamp<int64_t>(kMaxBufferBytes / segment_bytes, 1, preferred_lanes);
   if (range.end == kEndOfTrace) return most;
@@ -49,6 +52,16 @@ absl::StatusOr<StreamRepresenter> StreamRepresenter::Create(
         "): expected a begin that is a multiple of the model's segment length ",
         length, " and an end not before it"));
   }
+  int64_t before = range.begin;
+  for (const int64_t at : options.interval_begins) {
+    if (at <= before || at >= range.end) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("intervals of [", range.begin, ", ", range.end,
+                       "): expected their begins in it and ascending, found ",
+                       at, " after ", before));
+    }
+    before = at;
+  }
   return StreamRepresenter(back_end, range, std::move(options));
 }
 
@@ -65,11 +78,20 @@ StreamRepresenter::StreamRepresenter(Representer* back_end,
   buffer_begin_ = first_instruction_;
   capacity_rows_ =
       m.warm_up +
-      m.segment_length * SegmentsPerBatch(m, range, back_end->PreferredLanes());
+      m.segment_length * SegmentsPerBatch(m, range, back_end->PreferredLanes(),
+                                          options_.groups > 0);
   buffer_.resize(static_cast<size_t>(capacity_rows_) * m.inputs.width());
+  if (options_.intervals) {
+    interval_sums_.assign(options_.interval_begins.size() + 1, sum_);
+  }
+  if (options_.groups > 0) {
+    group_buffer_.resize(static_cast<size_t>(capacity_rows_));
+    group_sums_.assign(options_.groups, sum_);
+  }
 }
 
-absl::Status StreamRepresenter::Feed(const float* features, size_t count) {
+absl::Status StreamRepresenter::Feed(const float* features, size_t count,
+                                     const uint32_t* groups) {
   const InputEncoding& encoding = back_end_->model()->manifest().inputs;
   if (static_cast<int64_t>(count) > range_.end - next_instruction()) {
     return absl::OutOfRangeError(
@@ -89,6 +111,10 @@ absl::Status StreamRepresenter::Feed(const float* features, size_t count) {
                        ": expected inputs within +-", kMaxInput,
                        ", found a greater one or NaN; check the features and "
                        "the manifest's mean and std"));
+    }
+    if (options_.groups > 0) {
+      std::copy(groups, groups + n, group_buffer_.begin() + buffer_rows_);
+      groups += n;
     }
     buffer_rows_ += static_cast<int64_t>(n);
     features += n * encoding.feature_count;
@@ -129,27 +155,84 @@ absl::Status StreamRepresenter::RunBatch(bool last) {
       buffer_.data(),
       buffer_.data() + static_cast<size_t>(keep_from - buffer_begin_) * columns,
       static_cast<size_t>(available - keep_from) * columns * sizeof(float));
+  if (options_.groups > 0) {
+    std::copy(group_buffer_.begin() + (keep_from - buffer_begin_),
+              group_buffer_.begin() + (available - buffer_begin_),
+              group_buffer_.begin());
+  }
   buffer_begin_ = keep_from;
   buffer_rows_ = available - keep_from;
   if (options_.progress) return options_.progress(done_ - range_.begin);
   return absl::OkStatus();
 }
 
+int64_t StreamRepresenter::SumEnd(int64_t at, int64_t end) const {
+  const int64_t length = back_end_->model()->manifest().segment_length;
+  const auto& begins = options_.interval_begins;
+  const auto next = std::upper_bound(begins.begin(), begins.end(), at);
+  end = std::min(end, at / length * length + length);
+  return next == begins.end() ? end : std::min(end, *next);
+}
+
+absl::Status StreamRepresenter::AddSum(int64_t at, int64_t count,
+                                       const double* sum) {
+  if (options_.intervals) {
+    const auto& begins = options_.interval_begins;
+    const auto after = std::upper_bound(begins.begin(), begins.end(), at);
+    absl::Status s =
+        interval_sums_[static_cast<size_t>(after - begins.begin())].AddSegment(
+            sum, static_cast<uint64_t>(count));
+    if (!s.ok()) return s;
+  }
+  return sum_.AddSegment(sum, static_cast<uint64_t>(count));
+}
+
+// Summed in order within what lies in one segment and interval, and rounded
+// there once: the same in any batch and any shard.
+absl::Status StreamRepresenter::AddGroups(int64_t at, int64_t count,
+                                          const float* outputs) {
+  const size_t width = static_cast<size_t>(sum_.width());
+  struct Sum {
+    uint64_t count = 0;
+    std::vector<double> values;
+  };
+  std::map<uint32_t, Sum> sums;
+  const uint32_t* groups =
+      &group_buffer_[static_cast<size_t>(at - buffer_begin_)];
+  for (int64_t i = 0; i < count; ++i) {
+    Sum& sum = sums[std::min(groups[i], options_.groups - 1)];
+    sum.values.resize(width);
+    ++sum.count;
+    const float* row = outputs + static_cast<size_t>(i) * width;
+    for (size_t k = 0; k < width; ++k) {
+      sum.values[k] += static_cast<double>(row[k]);
+    }
+  }
+  for (const auto& [group, sum] : sums) {
+    absl::Status s =
+        group_sums_[group].AddSegment(sum.values.data(), sum.count);
+    if (!s.ok()) return s;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status StreamRepresenter::RunSegments(int64_t end) {
   const Manifest& m = back_end_->model()->manifest();
+  const size_t width = static_cast<size_t>(m.width);
   std::vector<Lane> lanes;
-  for (int64_t at = done_; at < end; at += m.segment_length) {
-    const int kept =
-        static_cast<int>(std::min<int64_t>(m.segment_length, end - at));
-    const int64_t from = std::max<int64_t>(0, at - m.warm_up);
-    lanes.push_back(
-        {from - buffer_begin_, static_cast<int>(at - from) + kept, kept});
+  for (int64_t at = done_, next; at < end; at = next) {
+    next = SumEnd(at, end);
+    // From the segment's own beginning, wherever the interval begins.
+    const int64_t from = std::max<int64_t>(
+        0, at / m.segment_length * m.segment_length - m.warm_up);
+    lanes.push_back({from - buffer_begin_, static_cast<int>(next - from),
+                     static_cast<int>(next - at)});
   }
-  std::vector<double> sums(lanes.size() * static_cast<size_t>(m.width));
+  std::vector<double> sums(lanes.size() * width);
   const size_t rows = static_cast<size_t>(end - done_);
   LaneBatch batch{buffer_.data(), lanes};
-  if (options_.outputs) {
-    outputs_.resize(rows * static_cast<size_t>(m.width));
+  if (options_.outputs || options_.groups > 0) {
+    outputs_.resize(rows * width);
     batch.outputs = outputs_.data();
   }
   if (absl::Status s = back_end_->Run(batch, sums.data()); !s.ok()) return s;
@@ -157,9 +240,13 @@ absl::Status StreamRepresenter::RunSegments(int64_t end) {
     absl::Status s = options_.outputs(done_, rows, outputs_.data());
     if (!s.ok()) return s;
   }
-  for (size_t i = 0; i < lanes.size(); ++i) {
-    absl::Status s = sum_.AddSegment(&sums[i * static_cast<size_t>(m.width)],
-                                     static_cast<uint64_t>(lanes[i].kept));
+  int64_t at = done_;
+  for (size_t i = 0; i < lanes.size(); at += lanes[i++].kept) {
+    absl::Status s = AddSum(at, lanes[i].kept, &sums[i * width]);
+    if (s.ok() && options_.groups > 0) {
+      s = AddGroups(at, lanes[i].kept,
+                    &outputs_[static_cast<size_t>(at - done_) * width]);
+    }
     if (!s.ok()) return s;
   }
   return absl::OkStatus();
@@ -170,23 +257,27 @@ absl::Status StreamRepresenter::RunSegments(int64_t end) {
 absl::Status StreamRepresenter::RunWindows(int64_t end) {
   const Manifest& m = back_end_->model()->manifest();
   const size_t width = static_cast<size_t>(m.width);
-  for (int64_t at = done_; at < end; at += m.segment_length) {
-    const int64_t count = std::min<int64_t>(m.segment_length, end - at);
+  for (int64_t at = done_, next; at < end; at = next) {
+    next = SumEnd(at, end);
     std::vector<Lane> lanes;
-    for (int64_t i = at; i < at + count; ++i) {
+    for (int64_t i = at; i < next; ++i) {
       lanes.push_back({i - m.warm_up - buffer_begin_, m.warm_up + 1, 1});
     }
     std::vector<double> outputs(lanes.size() * width);
     absl::Status s = back_end_->Run({buffer_.data(), lanes}, outputs.data());
     if (!s.ok()) return s;
+    // A lane of one step: its sum is that step's output.
+    outputs_.assign(outputs.begin(), outputs.end());
     if (options_.outputs) {
-      outputs_.assign(outputs.begin(), outputs.end());
-      s = options_.outputs(at, static_cast<size_t>(count), outputs_.data());
+      s = options_.outputs(at, lanes.size(), outputs_.data());
       if (!s.ok()) return s;
     }
     std::vector<double> sum(width, 0.0);
     for (size_t i = 0; i < outputs.size(); ++i) sum[i % width] += outputs[i];
-    s = sum_.AddSegment(sum.data(), static_cast<uint64_t>(count));
+    s = AddSum(at, next - at, sum.data());
+    if (s.ok() && options_.groups > 0) {
+      s = AddGroups(at, next - at, outputs_.data());
+    }
     if (!s.ok()) return s;
   }
   return absl::OkStatus();

@@ -8,7 +8,9 @@
 // all there, and keeps the last warm_up instructions for the next.
 //
 // The result does not depend on the pieces, and the accumulators of ranges that
-// make up a trace merge to that of the whole trace.
+// make up a trace merge to that of the whole trace. On request it also keeps
+// the sums over intervals, which together are the whole to the last bit, and
+// those over groups of instructions, which are to the rounding of doubles.
 //
 // One thread at a time. The back end is borrowed and must outlive it.
 //
@@ -46,6 +48,13 @@ struct StreamOptions {
   // stops the work and is returned.
   std::function<absl::Status(int64_t first, size_t count, const float* outputs)>
       outputs;
+  // Keeps a sum for each interval: from the range's begin to the first of
+  // `interval_begins`, which ascend and lie within the range, and so on. An
+  // interval that begins inside a segment costs the segment's steps again.
+  bool intervals = false;
+  std::vector<int64_t> interval_begins;
+  // If not 0, Feed takes the group of each instruction, below it.
+  uint32_t groups = 0;
 };
 
 class StreamRepresenter {
@@ -64,11 +73,21 @@ class StreamRepresenter {
   // feature schema. OUT_OF_RANGE past the range's
   // end, INVALID_ARGUMENT for features whose inputs exceed kMaxInput or are
   // NaN. After an error the object is of no further use.
-  absl::Status Feed(const float* features, size_t count);
+  // groups: [count], if the options say so.
+  absl::Status Feed(const float* features, size_t count,
+                    const uint32_t* groups = nullptr);
 
   // What is left, then the sum. FAILED_PRECONDITION if the range has an end and
   // it has not been reached.
   absl::StatusOr<ProgramVectorAccumulator> Finish();
+
+  // Known after Finish: one for each interval, one for each group.
+  const std::vector<ProgramVectorAccumulator>& interval_sums() const {
+    return interval_sums_;
+  }
+  const std::vector<ProgramVectorAccumulator>& group_sums() const {
+    return group_sums_;
+  }
 
  private:
   StreamRepresenter(Representer* back_end, InstructionRange range,
@@ -77,6 +96,12 @@ class StreamRepresenter {
   absl::Status RunBatch(bool last);
   absl::Status RunSegments(int64_t end);
   absl::Status RunWindows(int64_t end);
+  // Where the sum that begins at `at` ends: with its segment or its interval.
+  int64_t SumEnd(int64_t at, int64_t end) const;
+  // Adds the sum over [at, at + count) to the whole and to its interval.
+  absl::Status AddSum(int64_t at, int64_t count, const double* sum);
+  // outputs: [count][width], of one segment's instructions from `at` on.
+  absl::Status AddGroups(int64_t at, int64_t count, const float* outputs);
 
   Representer* back_end_;
   InstructionRange range_;
@@ -87,9 +112,12 @@ class StreamRepresenter {
   std::vector<float> buffer_;
   int64_t buffer_begin_ = 0;
   int64_t buffer_rows_ = 0;
-  int64_t done_ = 0;  // everything before it is in sum_
+  std::vector<uint32_t> group_buffer_;  // of the same rows, if wanted
+  int64_t done_ = 0;                    // everything before it is in sum_
   std::vector<float> outputs_;
   ProgramVectorAccumulator sum_;
+  std::vector<ProgramVectorAccumulator> interval_sums_;
+  std::vector<ProgramVectorAccumulator> group_sums_;
 };
 
 }  // namespace perfvec::compute

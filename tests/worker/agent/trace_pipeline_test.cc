@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 
 #include "tests/testing/processes.h"
@@ -55,21 +56,59 @@ TEST_F(TracePipelineTest, AnySplitOverAnyPipelinesGivesTheSameBits) {
       auto& worker = workers[random() % 3];
       if (worker == nullptr || random() % 4 == 0) worker = Open(pvt_);
       ASSERT_TRUE(worker->CanRepresent(begin));
-      auto shard = worker->Represent(begin, end, GoOn);
+      auto shard = worker->Represent(begin, end, {}, GoOn);
       ASSERT_TRUE(shard.ok()) << shard.status();
-      ASSERT_EQ(shard->instructions(), end - begin);
-      ASSERT_TRUE(sum.Merge(*shard).ok());
+      ASSERT_EQ(shard->whole.instructions(), end - begin);
+      ASSERT_TRUE(sum.Merge(shard->whole).ok());
     }
     EXPECT_TRUE(sum == whole) << "round " << round;
   }
 }
 
+TEST_F(TracePipelineTest, CodeIsSummedByAddressAndFunction) {
+  // Counts from the trace itself, by a reader of its own.
+  auto reader =
+      trace::TraceReader::Open(std::make_unique<trace::StringSource>(pvt_));
+  std::map<uint64_t, uint64_t> counts;
+  trace::TraceChunk chunk;
+  while (*(*reader)->Next(&chunk)) {
+    for (uint32_t i : chunk.block.static_index) {
+      ++counts[chunk.block.statics[i].pc];
+    }
+  }
+  ASSERT_GE(counts.size(), 8);
+  RangeParts parts;
+  parts.code = true;
+  const uint64_t low = std::next(counts.begin(), 2)->first;
+  const uint64_t high = std::next(counts.begin(), 6)->first;
+  const uint64_t inside = std::next(counts.begin(), 4)->first;
+  parts.addresses = {inside, counts.begin()->first};
+  parts.functions = {{low, high}};
+  std::vector<uint64_t> expected = {counts[inside], counts.begin()->second, 0,
+                                    0};
+  for (const auto& [pc, count] : counts) {
+    if (pc == inside || pc == counts.begin()->first) continue;
+    expected[pc >= low && pc < high ? 2 : 3] += count;
+  }
+  auto pipeline = Open(pvt_);
+  std::vector<uint64_t> found(4);
+  for (uint64_t begin = 0; begin < kInstructions; begin += 10 * kSegment) {
+    auto sums = pipeline->Represent(
+        begin, std::min<uint64_t>(kInstructions, begin + 10 * kSegment), parts,
+        GoOn);
+    ASSERT_TRUE(sums.ok()) << sums.status();
+    ASSERT_EQ(sums->code.size(), 4);
+    for (size_t i = 0; i < 4; ++i) found[i] += sums->code[i].instructions();
+  }
+  EXPECT_EQ(found, expected);
+}
+
 TEST_F(TracePipelineTest, WhatLiesBehindIsRefused) {
   auto pipeline = Open(pvt_);
-  ASSERT_TRUE(pipeline->Represent(8 * kSegment, 9 * kSegment, GoOn).ok());
+  ASSERT_TRUE(pipeline->Represent(8 * kSegment, 9 * kSegment, {}, GoOn).ok());
   EXPECT_FALSE(pipeline->CanRepresent(0));
   EXPECT_TRUE(pipeline->CanRepresent(9 * kSegment));
-  EXPECT_EQ(pipeline->Represent(0, kSegment, GoOn).status().code(),
+  EXPECT_EQ(pipeline->Represent(0, kSegment, {}, GoOn).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }
 
@@ -77,7 +116,7 @@ TEST_F(TracePipelineTest, TellsProgressAndStopsWhenTold) {
   auto pipeline = Open(pvt_);
   std::vector<uint64_t> told;
   ASSERT_TRUE(pipeline
-                  ->Represent(10 * kSegment, kInstructions,
+                  ->Represent(10 * kSegment, kInstructions, {},
                               [&](uint64_t done) {
                                 told.push_back(done);
                                 return absl::OkStatus();
@@ -90,14 +129,14 @@ TEST_F(TracePipelineTest, TellsProgressAndStopsWhenTold) {
   pipeline = Open(pvt_);
   EXPECT_EQ(
       pipeline
-          ->Represent(10 * kSegment, kInstructions,
+          ->Represent(10 * kSegment, kInstructions, {},
                       [](uint64_t) { return absl::CancelledError("stop"); })
           .status(),
       absl::CancelledError("stop"));
 }
 
 TEST_F(TracePipelineTest, ATraceThatEndsBeforeTheShardIsNamed) {
-  auto sum = Open(pvt_)->Represent(30 * kSegment, 32 * kSegment, GoOn);
+  auto sum = Open(pvt_)->Represent(30 * kSegment, 32 * kSegment, {}, GoOn);
   EXPECT_EQ(sum.status().code(), absl::StatusCode::kOutOfRange);
   EXPECT_THAT(sum.status().message(), HasSubstr("31053"));
 }
@@ -105,7 +144,7 @@ TEST_F(TracePipelineTest, ATraceThatEndsBeforeTheShardIsNamed) {
 TEST_F(TracePipelineTest, ADamagedTraceIsTheReadersWord) {
   std::string damaged = pvt_;
   damaged[damaged.size() / 2] ^= 1;
-  auto sum = Open(damaged)->Represent(0, kInstructions, GoOn);
+  auto sum = Open(damaged)->Represent(0, kInstructions, {}, GoOn);
   EXPECT_EQ(sum.status().code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(sum.status().message(), HasSubstr("t.pvt"));
 }
@@ -135,8 +174,9 @@ TEST_F(TracePipelineTest, ASourcesOwnErrorComesThroughWithItsCode) {
                                         absl::UnavailableError("gone")),
         back_end_.get());
     const absl::Status status =
-        pipeline.ok() ? (*pipeline)->Represent(0, kInstructions, GoOn).status()
-                      : pipeline.status();
+        pipeline.ok()
+            ? (*pipeline)->Represent(0, kInstructions, {}, GoOn).status()
+            : pipeline.status();
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
     EXPECT_THAT(status.message(), HasSubstr("gone"));
   }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/worker/model/random_model.h"
+#include "worker/explore/slice_study.h"
 #include "worker/explore/study_report.h"
 
 namespace perfvec::explore {
@@ -160,6 +161,84 @@ TEST_F(StudyTest, TargetsTeachNothing) {
   ASSERT_TRUE(before.ok() && after.ok());
   EXPECT_EQ(before->exploration.programs[2].time_ns,
             after->exploration.programs[2].time_ns);
+}
+
+TEST_F(StudyTest, PredictsVariantsOnTheDesignsNamed) {
+  const fs::path folder = root_ / "variants";
+  json variants = {{"designs", {"a4_b64", "a2_b32"}}};
+  for (const char* name : {"tile_1", "tile_2"}) {
+    fs::create_directories(folder / name);
+    for (const char* file : {"trace.txt.zst", "trace.sq.txt.zst"}) {
+      fs::create_symlink(root_ / "new" / file, folder / name / file);
+    }
+    variants["programs"].push_back(
+        {{"name", name},
+         {"instructions", kInstructions},
+         {"total", {{"a4_b64", 1000000}, {"a2_b32", 1200000}}}});
+  }
+  variants["programs"][1]["total"]["a4_b64"] = 800000;
+  Write("variants/programs.json", variants);
+  options_.variants = folder.string();
+  const auto study = RunStudy(options_);
+  ASSERT_TRUE(study.ok()) << study.status();
+  ASSERT_EQ(study->variant_times.programs.size(), 2);
+  // The same trace as the target's, so the same times there.
+  const auto& target = study->exploration.programs[2].time_ns;
+  for (const ExploredTimes& t : study->variant_times.programs) {
+    EXPECT_EQ(t.time_ns, (std::vector<double>{target[8], target[4]}));
+  }
+  const std::string text = StudyText(*study);
+  EXPECT_THAT(text, HasSubstr("fastest simulated tile_2, predicted tile_1, "
+                              "which is 25.0 % slower"));
+  EXPECT_EQ(StudyJson(*study)["variants"][1]["name"], "tile_2");
+
+  variants["designs"][0] = "a9_b9";
+  Write("variants/programs.json", variants);
+  EXPECT_THAT(std::string(RunStudy(options_).status().message()),
+              HasSubstr("a9_b9"));
+  variants["designs"][0] = "a1_b16";  // has no totals
+  Write("variants/programs.json", variants);
+  EXPECT_THAT(std::string(RunStudy(options_).status().message()),
+              HasSubstr("total of tile_1"));
+}
+
+TEST_F(StudyTest, SlicesStandForTheWholeTheBetterTheMoreThereAre) {
+  const auto folder = ReadStudyFolder(root_.string());
+  ASSERT_TRUE(folder.ok());
+  auto model = compute::FoundationModel::Load((root_ / "model").string());
+  ASSERT_TRUE(model.ok());
+  options_.evidence.interval_instructions = 2000;
+  const auto study = RunSliceStudy(
+      *folder,
+      std::make_shared<const compute::FoundationModel>(*std::move(model)),
+      {1, 25, 26}, options_.evidence);
+  ASSERT_TRUE(study.ok()) << study.status();
+  ASSERT_EQ(study->rows.size(), 2);  // 50 intervals: 26 slices are too many
+  EXPECT_EQ(study->rows[0].programs, 3);
+  EXPECT_NEAR(study->rows[0].recorded, 0.02, 0.001);
+  EXPECT_EQ(study->rows[0].mean_deviation, 0);  // one slice tells nothing
+  EXPECT_LT(study->rows[1].mean_error, 0.5 * study->rows[0].mean_error);
+  EXPECT_GT(study->rows[1].mean_deviation, 0);
+  EXPECT_EQ(
+      RunSliceStudy(*folder, nullptr, {0}, options_.evidence).status().code(),
+      absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ChooseSlicesTest, TakesOneOfEachKindWithItsShare) {
+  std::vector<std::vector<double>> features;
+  std::vector<double> counts;
+  for (int i = 0; i < 10; ++i) {
+    features.push_back(i < 7 ? std::vector<double>{1.0, 5.0 + 0.001 * i}
+                             : std::vector<double>{9.0, 5.0});
+    counts.push_back(i == 9 ? 50 : 100);
+  }
+  const ChosenSlices chosen = ChooseSlices(features, counts, 2);
+  ASSERT_EQ(chosen.intervals.size(), 2);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_NEAR(chosen.weights[i],
+                chosen.intervals[i] < 7 ? 700.0 / 950 : 250.0 / 950, 1e-12);
+  }
+  EXPECT_NE(chosen.intervals[0] < 7, chosen.intervals[1] < 7);
 }
 
 TEST_F(StudyTest, NamesWhatIsWrongInTheFolder) {

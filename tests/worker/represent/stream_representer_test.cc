@@ -8,6 +8,7 @@
 #include <fstream>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -153,6 +154,84 @@ TEST_P(StreamRepresenterTest, AnySplitGivesTheSameBits) {
   }
 }
 
+// Intervals that begin anywhere and groups of instructions: the first are the
+// whole to the last bit, the second to the rounding of doubles, and neither
+// depends on how the range was cut.
+TEST_P(StreamRepresenterTest, PartsAddUpAndDoNotDependOnTheSplit) {
+  auto model = Model(c().mode, c().length, c().warm_up);
+  const std::vector<float> features = RandomFeatures(c().instructions, kSeed);
+  auto back_end = BackEnd(model);
+  std::mt19937_64 random(kSeed);
+  SCOPED_TRACE(kSeed);
+  std::vector<uint32_t> groups(c().instructions);
+  for (uint32_t& group : groups) group = random() % 3;
+  std::set<int64_t> begins;
+  for (int i = 0; i < 4; ++i) {
+    begins.insert(1 + random() % (c().instructions - 1));
+  }
+
+  struct Sums {
+    ProgramVectorAccumulator whole;
+    std::vector<ProgramVectorAccumulator> intervals, groups;
+  };
+  const auto run = [&](int64_t begin, int64_t end) {
+    StreamOptions options;
+    options.intervals = true;
+    options.interval_begins.assign(begins.upper_bound(begin),
+                                   begins.lower_bound(end));
+    options.groups = 4;  // one of them is empty
+    auto stream =
+        StreamRepresenter::Create(back_end.get(), {begin, end}, options);
+    EXPECT_TRUE(stream.ok()) << stream.status();
+    for (int64_t at = stream->first_instruction(); at < end;) {
+      const int64_t n = std::min<int64_t>(end - at, 1 + random() % 300);
+      EXPECT_TRUE(
+          stream->Feed(&features[at * kFeatureCount], n, &groups[at]).ok());
+      at += n;
+    }
+    auto whole = stream->Finish();
+    EXPECT_TRUE(whole.ok()) << whole.status();
+    return Sums{*whole, stream->interval_sums(), stream->group_sums()};
+  };
+
+  const Sums all = run(0, c().instructions);
+  ASSERT_EQ(all.intervals.size(), begins.size() + 1);
+  ProgramVectorAccumulator sum = all.intervals[0];
+  for (size_t i = 1; i < all.intervals.size(); ++i) {
+    ASSERT_TRUE(sum.Merge(all.intervals[i]).ok());
+  }
+  EXPECT_TRUE(sum == all.whole);
+  const std::vector<double> uncut =
+      Represent(back_end.get(), features, {0, c().instructions}, kSeed)
+          ->Vector();
+  std::vector<double> by_group(uncut.size());
+  uint64_t counted = 0;
+  for (const ProgramVectorAccumulator& group : all.groups) {
+    const std::vector<double> vector = group.Vector();
+    for (size_t i = 0; i < vector.size(); ++i) by_group[i] += vector[i];
+    counted += group.instructions();
+  }
+  EXPECT_EQ(counted, static_cast<uint64_t>(c().instructions));
+  EXPECT_EQ(all.groups[3].instructions(), 0);
+  EXPECT_EQ(all.groups[1].instructions(),
+            std::count(groups.begin(), groups.end(), 1u));
+  for (size_t i = 0; i < uncut.size(); ++i) {
+    EXPECT_NEAR(all.whole.Vector()[i], uncut[i], 1e-9 * (1 + uncut[i]));
+    EXPECT_NEAR(by_group[i], uncut[i], 1e-9 * (1 + uncut[i]));
+  }
+
+  const int64_t half = c().instructions / 2 / c().length * c().length;
+  if (half == 0) return;
+  Sums first = run(0, half);
+  const Sums second = run(half, c().instructions);
+  for (size_t g = 0; g < first.groups.size(); ++g) {
+    ASSERT_TRUE(first.groups[g].Merge(second.groups[g]).ok());
+    EXPECT_TRUE(first.groups[g] == all.groups[g]) << "group " << g;
+  }
+  ASSERT_TRUE(first.whole.Merge(second.whole).ok());
+  EXPECT_TRUE(first.whole == all.whole);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Cases, StreamRepresenterTest,
     ::testing::Values(Case{"Stream", Mode::kStream, 64, 15, 1000},
@@ -184,6 +263,20 @@ TEST(StreamRepresenterErrorsTest, RangesAreChecked) {
             absl::StatusCode::kFailedPrecondition);
   ASSERT_TRUE(stream->Feed(features.data(), 1).ok());
   EXPECT_EQ(stream->Finish()->instructions(), 64);
+}
+
+TEST(StreamRepresenterErrorsTest, IntervalsOutsideTheRangeAreRefused) {
+  auto back_end = BackEnd(Model(Mode::kStream, 64, 15));
+  for (const std::vector<int64_t>& bad : std::vector<std::vector<int64_t>>{
+           {64}, {63}, {192}, {100, 100}, {120, 100}}) {
+    StreamOptions options;
+    options.intervals = true;
+    options.interval_begins = bad;
+    EXPECT_EQ(StreamRepresenter::Create(back_end.get(), {64, 192}, options)
+                  .status()
+                  .code(),
+              absl::StatusCode::kInvalidArgument);
+  }
 }
 
 TEST(StreamRepresenterErrorsTest, EmptyTraceIsTheZeroVector) {
