@@ -1,7 +1,9 @@
 // The page: which view is shown, and the lists. Needs nothing but the server's
 // own /v1/ calls.
 import {api, attempt, el, formatNumber, list, say, table} from './lib.js';
+import {exploreView} from './explore.js';
 import {learnView} from './learn.js';
+import {phasesView} from './phases.js';
 import {rankView} from './rank.js';
 
 const POLL_MS = 2000;
@@ -142,13 +144,15 @@ async function jobsView(main) {
   every(POLL_MS, poll);
 }
 
-const VIEWS = {rank: rankView, programs: programsView,
-               architectures: architecturesView, jobs: jobsView,
-               learn: learnView};
+// Each fills the element that it is given; what it returns, if anything, is
+// called when it is left.
+const VIEWS = {rank: rankView, phases: phasesView, designs: exploreView,
+               programs: programsView, architectures: architecturesView,
+               jobs: jobsView, learn: learnView};
 
 let shown = 0;
 async function show(focus) {
-  const [, name, argument] = location.hash.split('/');
+  const [, name, ...parts] = location.hash.split('/');
   const view = VIEWS[name] ? name : 'rank';
   for (const stop of leave) stop();
   leave = [];
@@ -165,11 +169,25 @@ async function show(focus) {
   // A view that is overtaken while it loads draws into nothing.
   const turn = ++shown;
   const draft = el('div', {});
-  await attempt(() => VIEWS[view](draft, decodeURIComponent(argument || '')));
-  if (turn !== shown) return;
+  let stop;
+  await attempt(async () => {
+    stop = await VIEWS[view](draft, ...parts.map(decodeURIComponent));
+  });
+  if (turn !== shown) {
+    if (stop) stop();
+    return;
+  }
+  if (stop) leave.push(stop);
+  // Who changes what a view shows stays at the control.
+  const control = main.dataset.view === view &&
+      main.contains(document.activeElement) && document.activeElement.name;
   main.replaceChildren(draft);
   main.dataset.view = view;
-  if (focus) main.focus();
+  if (control) {
+    main.querySelector(`[name="${CSS.escape(control)}"]`)?.focus();
+  } else if (focus) {
+    main.focus();
+  }
 }
 
 async function status() {

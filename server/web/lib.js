@@ -1,8 +1,8 @@
 // What the views share: calls, elements, numbers, the interval chart.
 
 // Answers the parsed JSON; throws an Error with the server's own words.
-export async function api(method, path, body) {
-  const options = {method};
+export async function api(method, path, body, signal) {
+  const options = {method, signal};
   if (body !== undefined) {
     options.headers = {'Content-Type': 'application/json'};
     options.body = JSON.stringify(body);
@@ -48,6 +48,14 @@ export function el(name, attributes = {}, ...children) {
   }
   node.append(...children.filter((child) => child !== null));
   return node;
+}
+
+// A labelled choice; `chosen` is told the new one.
+export function chooser(name, text, options, value, chosen) {
+  const select = el('select', {name}, ...options.map(
+      (option) => el('option', {selected: option === value}, option)));
+  select.addEventListener('change', () => chosen(select.value));
+  return el('label', {}, text, select);
 }
 
 export function table(headings, rows) {

@@ -1,8 +1,8 @@
 // Where does a program run best? Times and intervals come from the server; the
 // sliders weigh them here: time × price^a × power^b, so that a = 1, b = 0 is
 // the server's OBJECTIVE_COST and a = 0, b = 1 its OBJECTIVE_ENERGY.
-import {api, attempt, el, formatNumber, formatTime, intervalPlot, list, table}
-  from './lib.js';
+import {api, attempt, chooser, el, formatNumber, formatTime, intervalPlot, list,
+        table} from './lib.js';
 
 const SHOWN = 30;
 
@@ -58,10 +58,8 @@ export async function rankView(main, program) {
     return;
   }
   const chosen = programs.includes(program) ? program : programs[0];
-  const select = el('select', {name: 'program'}, ...programs.map(
-      (name) => el('option', {selected: name === chosen}, name)));
-  select.addEventListener('change', () => {
-    location.hash = `#/rank/${encodeURIComponent(select.value)}`;
+  const select = chooser('program', 'Program', programs, chosen, (name) => {
+    location.hash = `#/rank/${encodeURIComponent(name)}`;
   });
   const candidates = await load(chosen);
   const slowest = Math.max(...candidates.map((c) => c.highNs || c.timeNs));
@@ -119,8 +117,7 @@ export async function rankView(main, program) {
   sure.addEventListener('change', draw);
   main.append(
       el('div', {class: 'panel fields'},
-          el('label', {}, 'Program', select), price.label, power.label,
-          deadline.label,
+          select, price.label, power.label, deadline.label,
           el('label', {class: 'check'}, sure,
               'Meet the deadline also at the interval’s upper end')),
       result);

@@ -63,6 +63,12 @@ class Service:
         with urllib.request.urlopen(self.url + path) as answer:
             return json.load(answer)
 
+    def send(self, method, path, message):
+        with urllib.request.urlopen(urllib.request.Request(
+                self.url + path, json.dumps(message).encode(),
+                {"Content-Type": "application/json"}, method=method)) as answer:
+            return json.load(answer)
+
     def stop(self):
         for process in (self.worker, self.server):
             process.terminate()
@@ -117,11 +123,8 @@ class WebTest(unittest.TestCase):
         # is the server's ranking by cost, and who has none falls behind.
         cheap = [i["name"].split("@")[0] for i in served["items"][5:10]]
         for i, name in enumerate(cheap):
-            request = urllib.request.Request(
-                f"{self.service.url}/v1/architectures/{name}",
-                json.dumps({"pricePerHour": 5 - i, "powerWatts": 50}).encode(),
-                {"Content-Type": "application/json"}, method="PATCH")
-            urllib.request.urlopen(request).close()
+            self.service.send("PATCH", f"/v1/architectures/{name}",
+                              {"pricePerHour": 5 - i, "powerWatts": 50})
         self.show("rank/zlib_deflate", "document.querySelector('main svg')")
         self.page.eval("document.querySelector('[name=program]').focus()")
         self.page.key("Tab")
@@ -143,6 +146,136 @@ class WebTest(unittest.TestCase):
         self.assertLess(fit, there)
         self.assertGreater(fit, 0)
         self.picture("rank_deadline")
+
+    def text(self, selector):
+        return self.page.eval(f"document.querySelector('{selector}').innerText")
+
+    def test_phases_are_told_on_two_machines(self):
+        self.show("phases/zlib_deflate", "document.querySelector('svg.chart')")
+        ranked = [i["name"].split("@")[0] for i in self.service.get(
+            "/v1/rank?program=zlib_deflate&limit=1000")["items"]]
+        value = "document.querySelector('[name=%s]').value"
+        self.assertEqual(self.page.eval(value % "on"), ranked[0])
+        self.assertEqual(self.page.eval(value % "against"), ranked[-1])
+        served = self.service.send(
+            "POST", "/v1/programs/zlib_deflate:analyze",
+            {"architectures": [ranked[0], ranked[-1]]})
+        self.assertGreater(len(served["parts"]), 1)
+        self.assertEqual(
+            self.page.eval("document.querySelectorAll('.band rect').length"),
+            len(served["parts"]))
+        self.assertEqual(
+            self.page.eval("document.querySelectorAll('tbody tr').length"),
+            served["phases"])
+        self.picture("phases")
+        # The intervals one after the other.
+        self.page.eval("document.querySelector('[name=interval]').focus()")
+        self.page.key("ArrowRight")
+        about = self.text("output.about")
+        self.assertTrue(about.startswith(
+            f"Interval 2 of {len(served['parts'])}, phase "
+            f"{served['parts'][1]['phase'] + 1}: "), about)
+        self.assertEqual(about, self.page.eval(
+            "document.activeElement.getAttribute('aria-valuetext')"))
+        # Another machine: the choice keeps the focus, the page its address.
+        self.page.eval("document.querySelector('[name=against]').focus()")
+        names = sorted(ranked)
+        at = names.index(ranked[-1])
+        self.page.key("ArrowUp" if at > 0 else "ArrowDown")
+        other = names[at - 1 if at > 0 else 1]
+        self.page.wait(f"document.querySelector('figcaption')?.innerText"
+                       f".includes('{other}@')")
+        self.assertEqual(self.page.eval("location.hash"),
+                         f"#/phases/zlib_deflate/{ranked[0]}/{other}")
+        self.assertEqual(self.page.eval("document.activeElement.name"),
+                         "against")
+        self.page.size(360, 740)
+        self.page.dark(True)
+        self.assertLessEqual(
+            self.page.eval("document.documentElement.scrollWidth"), 360)
+        self.picture("phone_phases_dark")
+        self.page.dark(False)
+
+    def test_a_program_without_parts_says_how_to_keep_them(self):
+        self.service.perfvec(
+            "upload", f"{SOURCE}/deploy/samples/zlib_deflate.pvt",
+            "--program", "whole", "--interval", "0", "--wait")
+        self.show("phases/whole", "document.querySelector('main code')")
+        self.assertIn("perfvec program represent whole", self.text("main code"))
+
+    def test_a_map_of_designs_is_explored_by_keyboard(self):
+        known = self.service.get("/v1/rank?program=zlib_deflate")["items"]
+        vector = self.service.get(
+            "/v1/architectures/" + known[0]["name"])["vectors"][0]
+        samples = []
+        for policy in ("lru", "random"):
+            for x in (1, 2, 3, 5, 6, 7):
+                name = f"design_{policy}_{x}"
+                factor = 3 + (x - 4) ** 2 + (policy == "random")
+                self.service.send("POST", "/v1/architectures", {"architecture": {
+                    "name": name, "vectors": [{
+                        "modelId": vector["modelId"],
+                        "values": [factor * v for v in vector["values"]]}]}})
+                samples.append({"architecture": name,
+                                "parameters": {"x": x, "policy": policy}})
+        space = {"parameters": [
+            {"name": "x", "type": "integer", "values": [1, 2, 3, 4, 5, 6, 7]},
+            {"name": "policy", "labels": ["lru", "random"]}],
+            "samples": samples, "programs": ["zlib_deflate"],
+            "limits": ["x < 7 || policy == 0"]}
+        self.show("designs", "document.querySelector('form')")
+        self.page.eval("document.querySelector('[name=space]').focus()")
+        self.page.type(json.dumps(space))
+        self.page.key("Tab")
+        self.page.key("Enter")
+        self.page.wait("document.querySelector('table.map')")
+        self.assertEqual(
+            self.page.eval("document.querySelectorAll('td.heat').length"), 13)
+        self.assertEqual(
+            self.page.eval("document.querySelectorAll('td.out').length"), 1)
+        self.assertIn("x 4, policy lru", self.text("p.about"))
+        self.assertEqual(self.text("td.best"), "1.00")
+        colour = ("getComputedStyle(document.querySelector('%s'))"
+                  ".backgroundColor")
+        self.assertNotEqual(self.page.eval(colour % "td.best"),
+                            self.page.eval(colour % "tbody tr td.heat"))
+        self.picture("designs")
+        # From the best cell on; the map has one stop.
+        self.page.eval("document.querySelector('td.best').focus()")
+        self.page.key("ArrowDown")
+        self.page.key("ArrowRight")
+        self.assertIn("x 5, policy random", self.text("p.about"))
+        self.page.key("ArrowRight", 5)
+        self.assertIn("none", self.text("p.about"))
+        self.assertEqual(self.page.eval(
+            "document.querySelectorAll('td[tabindex=\"0\"]').length"), 1)
+        # The axes change places.
+        self.page.eval("document.querySelector('[name=across]').focus()")
+        self.page.key("ArrowDown")
+        self.page.wait("document.querySelectorAll('table.map tbody tr').length "
+                       "=== 7")
+        self.assertEqual(self.page.eval("document.activeElement.name"),
+                         "across")
+        for dark in (False, True):
+            self.page.dark(dark)
+            self.page.size(360, 740)
+            self.assertLessEqual(
+                self.page.eval("document.documentElement.scrollWidth"), 360)
+            self.page.eval("document.querySelector('table.map')"
+                           ".scrollIntoView()")
+            self.picture(f"phone_map{'_dark' if dark else ''}")
+        self.page.dark(False)
+        # What is wrong is named, and nothing is sent.
+        for wrong, named in (
+                ({**space, "sample": []}, "'sample' is not known"),
+                ({**space, "samples": [{"architecture": "design_lru_1",
+                                        "parameters": {"x": 1, "policy": "l"}}]},
+                 "sample design_lru_1: policy: expected one of its labels")):
+            self.page.eval("{const s = document.querySelector('[name=space]');"
+                           f"s.value = {json.dumps(json.dumps(wrong))};"
+                           "s.form.requestSubmit();}")
+            self.page.wait("document.getElementById('message').innerText"
+                           f".includes({json.dumps(named)})")
 
     def test_lists_show_what_is_there(self):
         self.show("programs", "document.querySelectorAll('tbody tr').length")
@@ -211,6 +344,8 @@ class WebTest(unittest.TestCase):
         self.page.size(360, 740)
         self.page.dark(True)
         for view, there in [("rank", "document.querySelector('main svg')"),
+                            ("phases", "document.querySelector('svg.chart')"),
+                            ("designs", "document.querySelector('form')"),
                             ("programs", "document.querySelector('tbody tr')"),
                             ("architectures",
                              "document.querySelector('tbody tr')"),
@@ -230,7 +365,7 @@ class WebTest(unittest.TestCase):
         self.page.key("Tab")
         self.assertEqual(self.page.eval("document.activeElement.className"),
                          "skip")
-        self.page.key("Tab", 3)
+        self.page.key("Tab", 5)
         self.page.key("Enter")
         self.page.wait("document.querySelector('main').dataset.view === "
                        "'architectures' && document.activeElement.id === "
