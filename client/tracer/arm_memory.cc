@@ -14,16 +14,6 @@ constexpr int kIntAlu = 1;
 constexpr uint16_t kSevMailbox = 29;
 constexpr uint16_t kLockFlag = 20;
 
-uint32_t Bits(uint32_t word, int high, int low) {
-  return word >> low & ((2u << (high - low)) - 1);
-}
-
-int64_t SignedBits(uint32_t word, int high, int low) {
-  const int64_t value = Bits(word, high, low);
-  const int64_t sign = int64_t{1} << (high - low);
-  return (value ^ sign) - sign;
-}
-
 void AddFpEnabled(trace::StaticInstruction* instruction) {
   AddSource(kMiscRegister, kCpsr, instruction);
   AddSource(kMiscRegister, kCpacr, instruction);

@@ -220,17 +220,17 @@ absl::Status ArmRules::ParseLine(absl::string_view line, Rule* rule) {
 
 absl::Status ArmRules::ParseOperands(absl::string_view text,
                                      std::vector<Operand>* operands) {
-  static const auto& kFields = *new std::map<char, Bits>{{'n', {5, 5}},
-                                                         {'m', {16, 5}},
-                                                         {'a', {10, 5}},
-                                                         {'d', {0, 5}},
-                                                         {'e', {16, 5}}};
+  static const auto& kFields = *new std::map<char, BitRange>{{'n', {5, 5}},
+                                                             {'m', {16, 5}},
+                                                             {'a', {10, 5}},
+                                                             {'d', {0, 5}},
+                                                             {'e', {16, 5}}};
   static const auto& kPredicates =
-      *new std::map<absl::string_view, Bits>{{"pd", {0, 4}},
-                                             {"pn", {5, 4}},
-                                             {"pm", {16, 4}},
-                                             {"pg", {10, 3}},
-                                             {"ph", {10, 4}}};
+      *new std::map<absl::string_view, BitRange>{{"pd", {0, 4}},
+                                                 {"pn", {5, 4}},
+                                                 {"pm", {16, 4}},
+                                                 {"pg", {10, 3}},
+                                                 {"ph", {10, 4}}};
   for (absl::string_view word : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
     if (const auto fixed = Fixed().find(word); fixed != Fixed().end()) {
       for (const trace::Register& r : fixed->second) {

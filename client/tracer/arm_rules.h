@@ -19,6 +19,17 @@
 
 namespace perfvec::tracer {
 
+// Bits `high` to `low` of an instruction; `high` - `low` below 31. SignedBits:
+// in two's complement.
+inline uint32_t Bits(uint32_t word, int high, int low) {
+  return word >> low & ((2u << (high - low)) - 1);
+}
+inline int64_t SignedBits(uint32_t word, int high, int low) {
+  const int64_t value = Bits(word, high, low);
+  const int64_t sign = int64_t{1} << (high - low);
+  return (value ^ sign) - sign;
+}
+
 // gem5's classes of registers and, in them, the indices that rules name.
 enum RegisterClass : uint8_t {
   kIntegerRegister = 0,
@@ -63,14 +74,14 @@ class ArmRules {
  private:
   // A register's number: so many bits from that one up; kElement is four bits
   // wide if the size is 01, else five.
-  struct Bits {
+  struct BitRange {
     uint8_t first = 0, count = 0;
   };
   enum class Field : uint8_t { kFixed, kBits, kElement };
   enum class Thirtyone : uint8_t { kPlain, kStackPointer, kDummy };
   struct Operand {
     Field field = Field::kFixed;
-    Bits bits;
+    BitRange bits;
     Thirtyone thirtyone = Thirtyone::kPlain;
     uint8_t register_class = 0;
     uint16_t index = 0;  // kFixed: the index; else what is added to it

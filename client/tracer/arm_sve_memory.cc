@@ -15,16 +15,6 @@ constexpr int kSimdAlu = 14;
 constexpr uint16_t kFirstFault = 16;       // among predicates
 constexpr uint32_t kInterleaved = 32 + 8;  // temporaries of structures
 
-uint32_t Bits(uint32_t word, int high, int low) {
-  return word >> low & ((2u << (high - low)) - 1);
-}
-
-int64_t SignedBits(uint32_t word, int high, int low) {
-  const int64_t value = Bits(word, high, low);
-  const int64_t sign = int64_t{1} << (high - low);
-  return (value ^ sign) - sign;
-}
-
 Register Governing(uint32_t word) {
   return {kPredicateRegister, static_cast<uint16_t>(Bits(word, 12, 10))};
 }

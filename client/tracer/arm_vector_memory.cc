@@ -13,10 +13,6 @@ using trace::Register;
 constexpr int kNoOpClass = 0;
 constexpr int kSimdAdd = 12;
 
-uint32_t Bits(uint32_t word, int high, int low) {
-  return word >> low & ((2u << (high - low)) - 1);
-}
-
 // The accesses, at most 16 bytes each, through the temporaries v32 and up.
 void AddAccesses(bool load, int bytes, Register base, MacroOp* op) {
   for (int offset = 0; offset < bytes; offset += 16) {

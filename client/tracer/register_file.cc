@@ -5,19 +5,6 @@
 #include "client/tracer/arm_rules.h"
 
 namespace perfvec::tracer {
-namespace {
-
-uint32_t Bits(uint32_t word, int high, int low) {
-  return word >> low & ((2u << (high - low)) - 1);
-}
-
-int64_t SignedBits(uint32_t word, int high, int low) {
-  const int64_t value = Bits(word, high, low);
-  const int64_t sign = int64_t{1} << (high - low);
-  return (value ^ sign) - sign;
-}
-
-}  // namespace
 
 void RegisterFile::Set(const uint64_t* x0_to_sp) {
   for (int i = 0; i < 32; ++i) x_[i] = x0_to_sp[i];
