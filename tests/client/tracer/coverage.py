@@ -13,6 +13,8 @@ not know or dies of in system-call emulation: NOT_IN_GEM5.
 """
 import random
 
+import coverage_program
+
 NOT_IN_GEM5 = {
     'csdb', 'bti c', 'hint #40', 'mrs x1, ctr_el0', 'mrs x1, cntvct_el0',
     'mrs x1, cntfrq_el0', 'pmull v18.1q, v16.1d, v8.1d',
@@ -277,27 +279,8 @@ br='''
  br x9
 1: '''+'\n'.join(f' b.{c} 1f\n1:' for c in 'eq ne cs cc mi pl vs vc hi ls ge lt gt le al'.split())+'''
 '''
-print('''.arch armv8.3-a+crypto+crc+sve
- .text
- .globl _start
-_start:
- adrp x19, buffer
- add x19, x19, :lo12:buffer
- add x19, x19, #1024
- mov x20, x19
+half=len(body)//2
+print(coverage_program.text('armv8.3-a+crypto+crc+sve', ''' mov x20, x19
  mov x21, #16
  mov x22, #8
-'''+br+'\n'.join(' '+l for l in body[:len(body)//2])+'\n b 1f\n .p2align 4\nlit_pool: .quad 1,2,3,4\n1:\n'+'\n'.join(' '+l for l in body[len(body)//2:])+'''
- mov x0, #0
- mov x8, #93
- svc #0
-f1: ret
- .data
- .p2align 12
-buffer: .fill 8192, 1, 1
- .section .note.ABI-tag, "a", %note
- .p2align 2
- .long 4, 16, 1
- .asciz "GNU"
- .long 0, 3, 7, 0
-''')
+'''+br+'\n'.join(' '+l for l in body[:half])+'\n b 1f\n .p2align 4\nlit_pool: .quad 1,2,3,4\n1:\n'+'\n'.join(' '+l for l in body[half:]), 'f1: ret\n'))

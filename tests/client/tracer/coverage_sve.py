@@ -13,13 +13,15 @@ not know non-temporal accesses.
 import random
 import re
 
+import coverage_program
+
 R = random.Random(5)
 TYPES, FLOATS = 'bhsd', 'hsd'
 WIDTH = {'b': 'b', 'h': 'h', 's': 'w', 'd': 'd'}  # of memory, of element counts
 SHIFT = {'b': 0, 'h': 1, 'w': 2, 'd': 3}
 # Stack pointer or zero register: which of them 31 is, instructions differ.
 NO_ZERO = re.compile(r'^(addvl|addpl|mov z.*, [xw]\{)')
-out = []
+out = ['mov x21, #16']
 
 
 def emit(form):
@@ -297,24 +299,5 @@ without_size()
 for size in FLOATS:
     floating(size)
 memory()
-print('''.arch armv8.2-a+sve
- .text
- .globl _start
-_start:
- adrp x19, buffer
- add x19, x19, :lo12:buffer
- add x19, x19, #1024
- mov x21, #16
-''' + '\n'.join(' ' + line for line in out) + '''
- mov x0, #0
- mov x8, #93
- svc #0
- .data
- .p2align 12
-buffer: .fill 8192, 1, 1
- .section .note.ABI-tag, "a", %note
- .p2align 2
- .long 4, 16, 1
- .asciz "GNU"
- .long 0, 3, 7, 0
-''')
+print(coverage_program.text('armv8.2-a+sve',
+                            '\n'.join(f' {line}' for line in out)))
