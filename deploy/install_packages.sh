@@ -24,7 +24,8 @@ case "${1:-}" in
     # the web page is tested in it.
     packages+=(libgtest-dev libgmock-dev clang-format zstd python3
       libdnnl-dev python3-numpy python3-torch
-      prometheus bash-completion man-db qemu-user chromium)
+      prometheus bash-completion man-db qemu-user chromium
+      slurmctld slurmd slurm-client lua-socket lua-cjson)
     ;;
   *)
     echo "usage: deploy/install_packages.sh build|test" >&2

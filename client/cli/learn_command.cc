@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/commands.h"
+#include "client/cli/learn_report.h"
 #include "client/cli/run_evidence.h"
 #include "client/cli/trace_evidence_file.h"
 #include "client/cli/units.h"
@@ -47,8 +48,48 @@ absl::Status AddRuns(const LearnOptions& options, double ghz,
   return absl::OkStatus();
 }
 
-absl::Status Print(const Context& context, bool dry_run,
-                   const api::Architecture& architecture) {
+absl::Status Learn(Context& context, const LearnOptions& options) {
+  api::LearnArchitectureRequest request;
+  api::Architecture& architecture = *request.mutable_architecture();
+  architecture.set_name(options.name);
+  absl::Status status = SetTags(options.tags, architecture.mutable_tags());
+  if (!status.ok()) return status;
+  for (const std::string& alias : options.aliases) {
+    architecture.add_aliases(alias);
+  }
+  for (const std::string& text : options.attributes) {
+    auto attribute = ParseKeyValue(text);
+    if (!attribute.ok()) return attribute.status();
+    (*architecture.mutable_attributes())[attribute->first] =
+        ParseAttributeValue(attribute->second);
+  }
+  double ghz = 0;
+  if (!options.frequency.empty()) {
+    auto frequency = ParseFrequency(options.frequency);
+    if (!frequency.ok()) return frequency.status();
+    ghz = *frequency;
+    (*architecture.mutable_attributes())["frequency_ghz"].set_number(ghz);
+  }
+  request.set_model(options.model);
+  request.set_dry_run(options.dry_run);
+  status = AddRuns(options, ghz, &request);
+  if (!status.ok()) return status;
+  for (const std::string& file : options.traces) {
+    auto trace = ReadTraceEvidence(file, options.column, options.name);
+    if (!trace.ok()) return trace.status();
+    *request.add_traces() = *std::move(trace);
+  }
+  auto client = context.Connect();
+  if (!client.ok()) return client.status();
+  auto answer = (*client)->LearnArchitecture(request);
+  if (!answer.ok()) return answer.status();
+  return PrintLearned(context, options.dry_run, answer->architecture());
+}
+
+}  // namespace
+
+absl::Status PrintLearned(const Context& context, bool dry_run,
+                          const api::Architecture& architecture) {
   if (context.json) return PrintJson(std::cout, architecture);
   const api::ArchitectureVector* vector = nullptr;
   for (const api::ArchitectureVector& one : architecture.vectors()) {
@@ -101,46 +142,6 @@ absl::Status Print(const Context& context, bool dry_run,
   }
   return absl::OkStatus();
 }
-
-absl::Status Learn(Context& context, const LearnOptions& options) {
-  api::LearnArchitectureRequest request;
-  api::Architecture& architecture = *request.mutable_architecture();
-  architecture.set_name(options.name);
-  absl::Status status = SetTags(options.tags, architecture.mutable_tags());
-  if (!status.ok()) return status;
-  for (const std::string& alias : options.aliases) {
-    architecture.add_aliases(alias);
-  }
-  for (const std::string& text : options.attributes) {
-    auto attribute = ParseKeyValue(text);
-    if (!attribute.ok()) return attribute.status();
-    (*architecture.mutable_attributes())[attribute->first] =
-        ParseAttributeValue(attribute->second);
-  }
-  double ghz = 0;
-  if (!options.frequency.empty()) {
-    auto frequency = ParseFrequency(options.frequency);
-    if (!frequency.ok()) return frequency.status();
-    ghz = *frequency;
-    (*architecture.mutable_attributes())["frequency_ghz"].set_number(ghz);
-  }
-  request.set_model(options.model);
-  request.set_dry_run(options.dry_run);
-  status = AddRuns(options, ghz, &request);
-  if (!status.ok()) return status;
-  for (const std::string& file : options.traces) {
-    auto trace = ReadTraceEvidence(file, options.column, options.name);
-    if (!trace.ok()) return trace.status();
-    *request.add_traces() = *std::move(trace);
-  }
-  auto client = context.Connect();
-  if (!client.ok()) return client.status();
-  auto answer = (*client)->LearnArchitecture(request);
-  if (!answer.ok()) return answer.status();
-  return Print(context, options.dry_run, answer->architecture());
-}
-
-}  // namespace
 
 void AddLearnCommand(CLI::App& group, Context& context) {
   auto options = std::make_shared<LearnOptions>();

@@ -1,0 +1,79 @@
+"""perfvec-server and a worker of this build, with the bundled model.
+
+    with Service(BIN, SOURCE, folder) as service:
+        service.add_samples()
+        service.perfvec("rank", "kdtree_nn")
+"""
+
+import re
+import signal
+import subprocess
+
+
+class Service:
+    def __init__(self, build, source, folder):
+        self.bin, self.source, self.folder = build, source, str(folder)
+        self.address = self.http = None
+        self.processes = []
+
+    def __enter__(self):
+        server = subprocess.Popen(
+            [f"{self.bin}/server/perfvec-server",
+             "--data-dir", self.folder + "/data",
+             "--listen", "127.0.0.1:0", "--metrics-listen", "",
+             "--http-listen", "127.0.0.1:0",
+             "--model", f"{self.source}/deploy/models/default"],
+            stderr=subprocess.PIPE, text=True)
+        self.processes.append(server)
+        said = ""
+        while "web page" not in said:
+            line = server.stderr.readline()
+            if not line:
+                raise RuntimeError("no server: " + said)
+            said += line
+        self.address = re.search(r"listening on (\S+)", said).group(1)
+        self.http = re.search(r"on http://([0-9.:]+)/", said).group(1)
+        self.processes.append(subprocess.Popen(
+            [f"{self.bin}/worker/perfvec-worker", "run",
+             "--server", self.address,
+             "--model-cache", self.folder + "/models"],
+            stderr=subprocess.DEVNULL))
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+            if process.stderr:
+                process.stderr.close()
+
+    def stop_answering(self):
+        """The server takes connections and says nothing more."""
+        self.processes[0].send_signal(signal.SIGSTOP)
+
+    def kill(self):
+        self.processes[0].kill()
+        self.processes[0].wait()
+
+    def perfvec(self, *arguments, check=True, environment=None):
+        result = subprocess.run(
+            [f"{self.bin}/client/perfvec", "--server", self.address,
+             *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, check=False, env=environment)
+        if check and result.returncode:
+            raise RuntimeError(f"{arguments}: {result.returncode}\n"
+                               f"{result.stdout}{result.stderr}")
+        return result
+
+    def add(self, name, text, store):
+        """A program from gem5's text pair."""
+        trace = f"{self.folder}/{name}.pvt"
+        self.perfvec("import", "--trace", text, "--store", store, "-o", trace)
+        self.perfvec("upload", trace, "--program", name, "--wait")
+
+    def add_samples(self):
+        sample = f"{self.source}/deploy/samples"
+        self.add("kdtree_nn", sample + "/kdtree_nn/trace.txt.zst",
+                 sample + "/kdtree_nn/trace.sq.txt.zst")
+        self.perfvec("upload", sample + "/zlib_deflate.pvt", "--program",
+                     "zlib_deflate", "--wait")
