@@ -1,11 +1,10 @@
 // perfvec analyze: where a program's time goes, and what another machine would
 // change.
-#include <fstream>
-
 #include "absl/strings/str_cat.h"
 #include "client/cli/analysis_output.h"
 #include "client/cli/commands.h"
 #include "client/cli/units.h"
+#include "worker/model/files.h"
 
 namespace perfvec::client::cli {
 namespace {
@@ -16,14 +15,6 @@ struct AnalyzeOptions {
   int phases = 0;
   uint64_t limit = 0, most = 0;
 };
-
-absl::Status WriteFile(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  file.close();
-  if (file) return absl::OkStatus();
-  return absl::NotFoundError(absl::StrCat(path, ": cannot be written"));
-}
 
 absl::Status Analyze(Context& context, const AnalyzeOptions& options) {
   api::AnalyzeProgramRequest request;
@@ -41,10 +32,12 @@ absl::Status Analyze(Context& context, const AnalyzeOptions& options) {
   if (!answer.ok()) return answer.status();
   absl::Status written;
   if (!options.csv.empty()) {
-    written.Update(WriteFile(options.csv, AnalysisCsv(*answer)));
+    written.Update(
+        compute::WriteFileAtomically(options.csv, AnalysisCsv(*answer)));
   }
   if (!options.plot.empty()) {
-    written.Update(WriteFile(options.plot, AnalysisPicture(*answer)));
+    written.Update(
+        compute::WriteFileAtomically(options.plot, AnalysisPicture(*answer)));
   }
   if (!written.ok()) return written;
   if (context.json) return PrintJson(std::cout, *answer);

@@ -1,53 +1,30 @@
 #include "client/cli/architecture_file.h"
 
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/json_reader.h"
+#include "storage/status_macros.h"
 
 namespace perfvec::client::cli {
 namespace {
 
 namespace api = ::perfvec::v1;
-using Json = nlohmann::json;
 
-// Collects the first error, with the place it is at.
+// As messages name it.
+std::string Field(absl::string_view name) {
+  return absl::StrCat("field \"", name, "\"");
+}
+
 class Parser {
  public:
-  explicit Parser(std::string place) : place_(std::move(place)) {}
+  explicit Parser(std::string place) : reader_(std::move(place)) {}
 
-  const absl::Status& status() const { return status_; }
-
-  void Fail(absl::string_view field, absl::string_view expected,
-            const Json& found) {
-    std::string text =
-        found.dump(-1, ' ', true, Json::error_handler_t::replace);
-    if (text.size() > 60) text = text.substr(0, 57) + "...";
-    status_.Update(absl::InvalidArgumentError(
-        absl::StrCat(place_, ": field \"", field, "\": expected ", expected,
-                     ", found ", text)));
-  }
-
-  bool String(absl::string_view field, const Json& value, std::string* out) {
-    if (!value.is_string()) {
-      Fail(field, "a string", value);
-      return false;
-    }
-    *out = value.get<std::string>();
-    return true;
-  }
-
-  double Number(absl::string_view field, const Json& value) {
-    if (!value.is_number()) {
-      Fail(field, "a number", value);
-      return 0;
-    }
-    return value.get<double>();
-  }
+  const absl::Status& status() const { return reader_.status(); }
 
   void Attribute(const std::string& name, const Json& value,
                  api::AttributeValue* out) {
-    const std::string field = absl::StrCat("attributes.", name);
+    const std::string field = Field(absl::StrCat("attributes.", name));
     if (value.is_number()) {
       out->set_number(value.get<double>());
     } else if (value.is_boolean()) {
@@ -56,50 +33,40 @@ class Parser {
       out->set_text(value.get<std::string>());
     } else if (value.is_object() && value.size() == 1 &&
                value.contains("number")) {
-      out->set_number(Number(field, value["number"]));
+      out->set_number(reader_.Number(field, value["number"]));
     } else if (value.is_object() && value.size() == 1 &&
                value.contains("text")) {
-      String(field, value["text"], out->mutable_text());
+      out->set_text(reader_.Text(field, value["text"]));
     } else {
-      Fail(field, "a number or a string", value);
+      reader_.Fail(field, "a number or a string", value);
     }
   }
 
   void Vector(const Json& value, ArchitectureDraft* draft) {
-    static const std::set<std::string> kGiven = {"create_time"};
-    if (!value.is_object()) return Fail("vectors", "an object", value);
+    static const std::set<std::string> kKnown = {"model", "model_id", "origin",
+                                                 "values", "create_time"};
+    if (!reader_.Object(Field("vectors"), value, kKnown)) return;
     api::ArchitectureVector* vector = draft->architecture.add_vectors();
     std::string model;
     for (const auto& [key, field] : value.items()) {
+      const std::string name = Field(absl::StrCat("vectors.", key));
       if (key == "model") {
-        String("vectors.model", field, &model);
+        model = reader_.Text(name, field);
       } else if (key == "model_id") {
-        String("vectors.model_id", field, vector->mutable_model_id());
+        vector->set_model_id(reader_.Text(name, field));
       } else if (key == "origin") {
-        String("vectors.origin", field, vector->mutable_origin());
+        vector->set_origin(reader_.Text(name, field));
       } else if (key == "values") {
-        if (!field.is_array()) Fail("vectors.values", "an array", field);
-        for (const Json& element : field) {
-          vector->add_values(Number("vectors.values", element));
+        for (const Json& element : reader_.List(name, field)) {
+          vector->add_values(reader_.Number(name, element));
         }
-      } else if (kGiven.count(key) == 0) {
-        Fail(absl::StrCat("vectors.", key), "model, model_id, values or origin",
-             field);
       }
     }
     if (model.empty() == vector->model_id().empty()) {
-      Fail("vectors", "either model or model_id", Json(model));
+      reader_.Fail(Field("vectors"), "either model or model_id", Json(model));
     }
     if (vector->origin().empty()) vector->set_origin("given");
     draft->vector_models.push_back(model);
-  }
-
-  void Texts(const std::string& name, const Json& value,
-             google::protobuf::Map<std::string, std::string>* out) {
-    if (!value.is_object()) return Fail(name, "an object", value);
-    for (const auto& [key, text] : value.items()) {
-      String(absl::StrCat(name, ".", key), text, &(*out)[key]);
-    }
   }
 
   ArchitectureDraft Architecture(const Json& json) {
@@ -107,59 +74,56 @@ class Parser {
                                                  "update_time", "revision"};
     ArchitectureDraft draft;
     api::Architecture* out = &draft.architecture;
-    if (!json.is_object()) {
-      Fail("", "an object", json);
-      return draft;
+    if (!reader_.Object("the architecture", json)) return draft;
+    if (json.contains("name")) {
+      out->set_name(reader_.Text(Field("name"), json["name"]));
+      reader_.AddToPlace(absl::StrCat(" (", out->name(), ")"));
     }
     for (const auto& [key, value] : json.items()) {
-      if (key == "name") {
-        if (String(key, value, out->mutable_name())) {
-          absl::StrAppend(&place_, " (", out->name(), ")");
+      const std::string field = Field(key);
+      if (key == "tags") {
+        if (!reader_.Object(field, value)) continue;
+        for (const auto& [tag, text] : value.items()) {
+          (*out->mutable_tags())[tag] =
+              reader_.Text(Field(absl::StrCat("tags.", tag)), text);
         }
-      } else if (key == "tags") {
-        Texts(key, value, out->mutable_tags());
       } else if (key == "aliases") {
-        if (!value.is_array()) Fail(key, "an array of strings", value);
-        for (const Json& alias : value) String(key, alias, out->add_aliases());
+        for (const std::string& alias : reader_.Texts(field, value)) {
+          out->add_aliases(alias);
+        }
       } else if (key == "attributes") {
-        if (!value.is_object()) Fail(key, "an object", value);
+        if (!reader_.Object(field, value)) continue;
         for (const auto& [name, attribute] : value.items()) {
           Attribute(name, attribute, &(*out->mutable_attributes())[name]);
         }
       } else if (key == "price_per_hour") {
-        out->set_price_per_hour(Number(key, value));
+        out->set_price_per_hour(reader_.Number(field, value));
       } else if (key == "power_watts") {
-        out->set_power_watts(Number(key, value));
+        out->set_power_watts(reader_.Number(field, value));
       } else if (key == "vectors") {
-        if (!value.is_array()) Fail(key, "an array", value);
-        for (const Json& vector : value) Vector(vector, &draft);
-      } else if (kGiven.count(key) == 0) {
-        Fail(key,
-             "one of name, tags, aliases, attributes, price_per_hour, "
-             "power_watts, vectors",
-             value);
+        for (const Json& vector : reader_.List(field, value)) {
+          Vector(vector, &draft);
+        }
+      } else if (key != "name" && kGiven.count(key) == 0) {
+        reader_.Fail(field,
+                     "one of name, tags, aliases, attributes, price_per_hour, "
+                     "power_watts, vectors",
+                     value);
       }
     }
-    if (out->name().empty()) Fail("name", "a name", Json());
+    if (out->name().empty()) reader_.Fail(Field("name"), "a name", Json());
     return draft;
   }
 
  private:
-  std::string place_;
-  absl::Status status_;
+  JsonReader reader_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::vector<ArchitectureDraft>> ParseArchitectures(
     absl::string_view text, const std::string& file) {
-  Json json;
-  try {
-    json = Json::parse(text.begin(), text.end());
-  } catch (const Json::exception& error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(file, ": no JSON: ", error.what()));
-  }
+  PERFVEC_ASSIGN_OR_RETURN(Json json, ParseJson(text, file));
   if (json.is_object() && json.contains("architectures")) {
     json = Json(json["architectures"]);
   }

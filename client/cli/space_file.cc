@@ -1,87 +1,17 @@
 #include "client/cli/space_file.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/json_reader.h"
+#include "storage/status_macros.h"
 
 namespace perfvec::client::cli {
 namespace {
 
-using Json = nlohmann::json;
-
-// Keeps the first error, with the place it is at.
-class Reader {
- public:
-  explicit Reader(std::string file) : file_(std::move(file)) {}
-  const absl::Status& status() const { return status_; }
-
-  void Fail(absl::string_view field, absl::string_view expected,
-            const Json& found) {
-    std::string text =
-        found.dump(-1, ' ', true, Json::error_handler_t::replace);
-    if (text.size() > 60) text = text.substr(0, 57) + "...";
-    status_.Update(absl::InvalidArgumentError(absl::StrCat(
-        file_, ": ", field, ": expected ", expected, ", found ", text)));
-  }
-
-  // The object's fields, all of which must be among `known`.
-  bool Object(absl::string_view field, const Json& value,
-              const std::set<std::string>& known) {
-    if (!value.is_object()) {
-      Fail(field, "an object", value);
-      return false;
-    }
-    for (const auto& [key, ignored] : value.items()) {
-      if (known.count(key) == 0) {
-        Fail(field, "known fields only", Json(key));
-        return false;
-      }
-    }
-    return true;
-  }
-
-  const Json& List(absl::string_view field, const Json& value) {
-    if (value.is_array()) return value;
-    if (!value.is_null()) Fail(field, "a list", value);
-    return empty_;
-  }
-
-  std::string Text(absl::string_view field, const Json& value) {
-    if (value.is_string()) return value.get<std::string>();
-    Fail(field, "a text", value);
-    return "";
-  }
-
-  double Number(absl::string_view field, const Json& value) {
-    if (value.is_number()) return value.get<double>();
-    Fail(field, "a number", value);
-    return 0;
-  }
-
-  std::vector<std::string> Texts(absl::string_view field, const Json& value) {
-    std::vector<std::string> texts;
-    for (const Json& one : List(field, value)) {
-      texts.push_back(Text(field, one));
-    }
-    return texts;
-  }
-
- private:
-  const std::string file_;
-  const Json empty_ = Json::array();
-  absl::Status status_;
-};
-
-const Json& At(const Json& object, const char* key) {
-  static const Json* const none = new Json();
-  const auto it = object.find(key);
-  return it == object.end() ? *none : *it;
-}
-
-explore::Parameter ReadParameter(Reader& reader, const Json& value) {
+explore::Parameter ReadParameter(JsonReader& reader, const Json& value) {
   explore::Parameter p;
   if (!reader.Object("parameters", value,
                      {"name", "type", "values", "labels", "scale"})) {
@@ -110,7 +40,7 @@ explore::Parameter ReadParameter(Reader& reader, const Json& value) {
 }
 
 // A value for each parameter, labels by their names.
-explore::Point ReadPoint(Reader& reader, const std::string& field,
+explore::Point ReadPoint(JsonReader& reader, const std::string& field,
                          const explore::ParameterSpace& space,
                          const Json& value) {
   explore::Point point;
@@ -136,11 +66,8 @@ explore::Point ReadPoint(Reader& reader, const std::string& field,
 
 absl::StatusOr<SpaceFile> ParseSpaceFile(absl::string_view text,
                                          const std::string& file) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) {
-    return absl::InvalidArgumentError(absl::StrCat(file, ": is not JSON"));
-  }
-  Reader reader(file);
+  PERFVEC_ASSIGN_OR_RETURN(const Json json, ParseJson(text, file));
+  JsonReader reader(file);
   if (!reader.Object(
           "the file", json,
           {"parameters", "constants", "constraints", "samples", "programs",
@@ -152,9 +79,7 @@ absl::StatusOr<SpaceFile> ParseSpaceFile(absl::string_view text,
     out.space.parameters.push_back(ReadParameter(reader, p));
   }
   const Json& constants = At(json, "constants");
-  if (!constants.is_null() && !constants.is_object()) {
-    reader.Fail("constants", "an object", constants);
-  } else if (constants.is_object()) {
+  if (!constants.is_null() && reader.Object("constants", constants)) {
     for (const auto& [name, value] : constants.items()) {
       out.space.constants[name] =
           reader.Number(absl::StrCat("constant ", name), value);

@@ -72,6 +72,14 @@ TEST(ArchitectureFileTest, ErrorsNameFileFieldAndWhatWasFound) {
   EXPECT_THAT(
       ErrorOf(R"({"name": "a", "vectors": [{"model": "m", "values": ["x"]}]})"),
       HasSubstr("vectors.values"));
+  EXPECT_THAT(
+      ErrorOf(R"({"name": "a", "vectors": [{"model": "m", "size": 1}]})"),
+      HasSubstr("f.json (a): field \"vectors\": expected known fields only, "
+                "found \"size\""));
+  EXPECT_THAT(ErrorOf(R"({"name": "a", "name": "b"})"),
+              HasSubstr("gives \"name\" twice"));
+  EXPECT_THAT(ErrorOf("[3]"),
+              HasSubstr("the architecture: expected an object"));
   EXPECT_THAT(ErrorOf(R"({"name": "a", "power_watts": "3"})"),
               HasSubstr("power_watts"));
 }

@@ -53,7 +53,8 @@ TEST(ParseSpaceFile, NamesWhatIsWrong) {
       {"\"integer\"", "\"float\"", "the type"},
       {"0.5}", "\"x\"}", "constant watt: expected a number"},
       {"\"confidence\"", "\"confidense\"", "known fields only"},
-      {"\"watt * time\"", "[]", "objective: expected a text"},
+      {"\"confidence\"", "\"front\"", "an object gives \"front\" twice"},
+      {"\"watt * time\"", "[]", "objective: expected a string"},
       {"{\"watt\": 0.5}", "[]", "constants: expected an object"},
       {"\"front\": [\"time\", \"l1_kb\"]", "\"front\": 1", "a list"},
   };
@@ -69,6 +70,12 @@ TEST(ParseSpaceFile, NamesWhatIsWrong) {
   }
   EXPECT_THAT(std::string(ParseSpaceFile("{", "f").status().message()),
               HasSubstr("is not JSON"));
+  const std::string deep(1 << 20, '[');
+  EXPECT_THAT(std::string(ParseSpaceFile(deep, "f").status().message()),
+              HasSubstr("f: is not JSON"));
+  const std::string closed = deep + std::string(deep.size(), ']');
+  EXPECT_THAT(std::string(ParseSpaceFile(closed, "f").status().message()),
+              HasSubstr("f: is nested too deeply"));
   EXPECT_FALSE(ParseSpaceFile("[]", "f").ok());
   EXPECT_FALSE(ParseSpaceFile("{}", "f").ok());
 }
