@@ -8,14 +8,13 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "server/predictor/vector_spread.h"
 
 namespace perfvec::server {
 namespace {
 
 // A fresh State is made once garbage outweighs what is alive, and this many.
 constexpr int64_t kMinGarbage = 4096;
-
-constexpr int64_t kMaxFactors = kMaxFactorPanels * kPanelRows;
 
 std::string Label(absl::string_view name, int64_t version) {
   return absl::StrCat(name, "@", version);
@@ -55,52 +54,6 @@ std::string CalibrationJson(const v1::Model& model) {
   if (!manifest.is_object()) return "";
   const auto it = manifest.find("calibration");
   return it == manifest.end() ? "" : it->dump();
-}
-
-// What a program's own vector says of its predictions.
-VectorSpread SpreadOfProgram(const Model& model, const float* values,
-                             uint64_t instructions) {
-  VectorSpread out;
-  if (model.calibration == nullptr || instructions == 0) return out;
-  const compute::Calibration& c = *model.calibration;
-  const std::vector<double> vector(values, values + model.tables[0].width());
-  const double distance =
-      c.Distance(vector.data(), static_cast<double>(instructions));
-  out.spread = c.Spread(distance);
-  out.strange = !(distance <= c.limit);
-  return out;
-}
-
-// Factors of a covariance, [rows][width], into the panels of `spread`.
-void PackFactors(const google::protobuf::RepeatedField<double>& factors,
-                 int64_t width, VectorSpread* spread) {
-  const int64_t rows = std::min(factors.size() / width, kMaxFactors);
-  spread->panel_count = (rows + kPanelRows - 1) / kPanelRows;
-  AlignedFloats panels = NewAlignedFloats(
-      std::max<int64_t>(1, spread->panel_count * kPanelRows * width));
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t k = 0; k < width; ++k) {
-      const float f = static_cast<float>(factors[r * width + k]);
-      panels[(r / kPanelRows * width + k) * kPanelRows + r % kPanelRows] =
-          std::isfinite(f) ? f : 0;
-    }
-  }
-  spread->panels = std::move(panels);
-}
-
-VectorSpread SpreadOfArchitecture(const Model& model,
-                                  const v1::ArchitectureVector& vector) {
-  VectorSpread out;
-  out.trained = vector.origin() == "trained";
-  out.strange = vector.learned().out_of_distribution();
-  PackFactors(vector.uncertainty().factors(), model.tables[0].width(), &out);
-  if (model.calibration != nullptr) {
-    const double noise = vector.learned().noise();
-    out.more_variance =
-        std::max(0.0, noise * noise -
-                          model.calibration->noise * model.calibration->noise);
-  }
-  return out;
 }
 
 template <typename Aliases>
@@ -280,12 +233,7 @@ void Predictor::PointItemRefs(Kind kind, Item* item,
 void Predictor::PutVector(Kind kind, Family& family, Item* item, Model* model,
                           const float* values, uint64_t instructions,
                           VectorSpread spread) {
-  if (kind == Kind::kProgram) {
-    VectorSpread own = SpreadOfProgram(*model, values, instructions);
-    own.panel_count = spread.panel_count;
-    own.panels = std::move(spread.panels);
-    spread = std::move(own);
-  }
+  Calibrate(*model, kind, values, instructions, &spread);
   VectorTable& table = model->tables[static_cast<int>(kind)];
   const uint64_t next = state_->epoch.load(std::memory_order_relaxed) + 1;
   auto shown = std::find_if(family.shown.begin(), family.shown.end(),
@@ -341,18 +289,13 @@ absl::Status Predictor::AddProgramVector(
     return absl::NotFoundError(
         absl::StrCat(what, " is unknown; it may have been deleted"));
   }
-  auto values =
-      ToFloats(what, vector.values(), model->second.model->tables[0].width());
+  const int64_t width = model->second.model->tables[0].width();
+  auto values = ToFloats(what, vector.values(), width);
   if (!values.ok()) return values.status();
-  VectorSpread sampling;
-  if (!vector.sampling_factors().empty()) {
-    PackFactors(vector.sampling_factors(),
-                model->second.model->tables[0].width(), &sampling);
-  }
   PutVector(Kind::kProgram, *family->second,
             family->second->versions[vector.program_version()],
             model->second.model, values->data(), vector.instructions(),
-            std::move(sampling));
+            SpreadOfProgram(vector, width));
   Publish();
   return absl::OkStatus();
 }
@@ -405,7 +348,7 @@ absl::Status Predictor::AddArchitecture(const v1::Architecture& architecture) {
     }
     if (!same) {
       PutVector(Kind::kArchitecture, family, item, model, values.data(), 0,
-                SpreadOfArchitecture(*model, *from));
+                SpreadOfArchitecture(*from, values.size()));
     }
   }
   PointItemRefs(Kind::kArchitecture, item, ToVector(architecture.aliases()));

@@ -193,8 +193,7 @@ class Predictor {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PutVector(Kind kind, Family& family, Item* item, Model* model,
                  const float* values, uint64_t instructions,
-                 VectorSpread spread = {})
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+                 VectorSpread spread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RemoveItem(Kind kind, absl::string_view name, int64_t version)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void PointModelRefs() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -67,13 +67,14 @@ struct VectorSpread {
   // Of a program: times the calibration's quantile it is half the interval of
   // log time.
   double spread = 1;
-  // Of an architecture: of origin "trained"; else the variance of log time
-  // that its own evidence shows beyond the model's, and factors f of the
-  // vector's covariance, in panels [panel_count][width][16]: the variance of
-  // S.M is the sum of (f.S)^2.
+  // Of an architecture: of origin "trained"; else the standard deviation of log
+  // time that its own evidence shows, its variance beyond the calibration's,
+  // and factors f of the vector's covariance, in panels
+  // [panel_count][width][16]: the variance of S.M is the sum of (f.S)^2.
   // Of a program of weighted slices the panels are its sampling factors: the
   // variance of S.M is the sum of (f.M)^2.
   bool trained = false;
+  double noise = 0;
   double more_variance = 0;
   int64_t panel_count = 0;
   std::shared_ptr<const float[]> panels;

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/server/predictor_fixture.h"
+#include "worker/model/calibration.h"
 
 namespace perfvec::server {
 namespace {
@@ -341,6 +342,44 @@ TEST(RefIndexTest, GrowsUnderReaders) {
   for (int i = 0; i < 50000; ++i) {
     ASSERT_EQ(index.Find(absl::StrCat(i)), &kTarget);
   }
+}
+
+// The same calibration, but for what errors it expects of any architecture.
+std::string ManifestWithNoise(double noise) {
+  compute::Calibration c;
+  c.quantiles = {{0.5, 0.1}, {0.9, 0.2}, {0.99, 0.4}};
+  c.noise = noise;
+  c.limit = 1000;
+  c.neighbours = 1;
+  c.mean.assign(kTestWidth, 0);
+  c.components.assign(kTestWidth, 0);
+  c.components[0] = 1;
+  c.references = {0};
+  c.directions = c.components;
+  return absl::StrCat(
+      "{\"calibration\": ", compute::SerializeCalibration(c, kTestWidth), "}");
+}
+
+TEST_F(PredictorTest, AnotherCalibrationCountsForWhatIsKnownAlready) {
+  auto lab = ArchitectureMessage("lab", 1, "aaaa", 2);
+  lab.mutable_vectors(0)->mutable_learned()->set_noise(0.5);
+  ASSERT_TRUE(predictor_.AddArchitecture(lab).ok());
+  ASSERT_TRUE(Predict("lbm", "lab").ok());
+  EXPECT_FALSE(response_.has_high_ns());
+
+  v1::Model model = ModelMessage("base", 1, "aaaa", true);
+  const auto deviation = [&](double noise) {
+    model.set_manifest_json(ManifestWithNoise(noise));
+    EXPECT_TRUE(predictor_.AddModel(model).ok());
+    EXPECT_TRUE(Predict("lbm", "lab").ok());
+    EXPECT_TRUE(response_.has_high_ns());
+    return std::log(response_.high_ns() / response_.time_ns());
+  };
+  // As much noise as the model expects of any, and more.
+  const double z = 1.6448536269514722;
+  EXPECT_NEAR(deviation(0.5), 0.2, 1e-6);
+  EXPECT_NEAR(deviation(0.3), std::hypot(0.2, z * 0.4), 1e-6);
+  EXPECT_NEAR(deviation(0.6), 0.2, 1e-6);
 }
 
 }  // namespace
