@@ -23,40 +23,65 @@ constexpr double kTenthNsInNs = 0.1;
 constexpr int kProjectedDimensions = 15;  // as SimPoint's
 constexpr uint64_t kSeed = 493575226;
 
-// The program's parts of the kind, or how to get them.
-absl::StatusOr<ProgramPartsRecord> FindParts(storage::Registry& registry,
-                                             const Item& program,
-                                             const Model& model,
-                                             v1::PartKind kind) {
-  const bool intervals =
-      kind == v1::PART_KIND_UNSPECIFIED || kind == v1::PART_KIND_INTERVAL;
-  absl::StatusOr<ProgramPartsRecord> record =
-      registry.GetProgramParts(program.name, program.version, model.model_id);
+bool IsOfCode(v1::PartKind kind) {
+  return kind == v1::PART_KIND_FUNCTION || kind == v1::PART_KIND_ADDRESS;
+}
+
+// The program that a request names, and its parts of the kind, or how to get
+// them; what both answers say of them.
+template <typename Request, typename Response>
+absl::Status FindParts(const ServiceContext& context, const Snapshot& snapshot,
+                       const Request& request, const ItemVector** program,
+                       ProgramPartsRecord* parts, Response* response) {
+  if (!v1::PartKind_IsValid(request.kind())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("part kind ", request.kind(), " is unknown"));
+  }
+  PERFVEC_ASSIGN_OR_RETURN(const Model* model,
+                           snapshot.FindModel(request.model()));
+  PERFVEC_ASSIGN_OR_RETURN(
+      *program, snapshot.FindVector(Kind::kProgram, request.program(), *model));
+  const Item& item = *(*program)->item;
+  const bool code = IsOfCode(request.kind());
+  absl::StatusOr<ProgramPartsRecord> record = context.registry->GetProgramParts(
+      item.name, item.version, model->model_id);
   if (!record.ok() && !absl::IsNotFound(record.status())) {
     return record.status();
   }
-  if (record.ok() &&
-      (intervals ? record->intervals_size() > 0 : record->code_size() > 0)) {
-    return record;
+  if (!record.ok() ||
+      (code ? record->code_size() : record->intervals_size()) == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "program ", item.label, " was represented under model ", model->label,
+        code ? " without parts of code" : " without intervals",
+        "; keep them: perfvec program represent ", item.label, " --model ",
+        model->label, code ? " --by-address" : " --interval N"));
   }
-  return absl::FailedPreconditionError(absl::StrCat(
-      "program ", program.label, " was represented under model ", model.label,
-      intervals ? " without intervals" : " without parts of code",
-      "; keep them: perfvec program represent ", program.label, " --model ",
-      model.label, intervals ? " --interval N" : " --by-address"));
+  *parts = *std::move(record);
+  response->set_program(item.label);
+  response->set_model_id(model->model_id);
+  response->set_interval_instructions(parts->interval_instructions());
+  response->set_weighted(parts->weighted());
+  return absl::OkStatus();
 }
 
 // The phase of each interval: clusters of their representations of an average
 // instruction, numbered in the order of appearance.
 std::vector<uint32_t> FindPhases(const Parts& intervals, int phases) {
+  std::vector<double> weights;  // [width][kProjectedDimensions]
   std::vector<compute::Point> points;
   for (const ProgramPartsRecord::Part& part : intervals) {
+    for (int i = weights.size() / kProjectedDimensions; i < part.values_size();
+         ++i) {
+      for (int d = 0; d < kProjectedDimensions; ++d) {
+        weights.push_back(compute::ProjectionWeight(kSeed, i, d));
+      }
+    }
     compute::Point point(kProjectedDimensions);
     for (int i = 0; i < part.values_size() && part.instructions() > 0; ++i) {
       const double value =
           part.values(i) / static_cast<double>(part.instructions());
       for (int d = 0; d < kProjectedDimensions; ++d) {
-        point[d] += value * compute::ProjectionWeight(kSeed, i, d);
+        point[d] += value * weights[i * kProjectedDimensions + d];
       }
     }
     points.push_back(std::move(point));
@@ -156,16 +181,13 @@ absl::Status Analyze(const ServiceContext& context,
         "expected 1 to ", kMaxPhases,
         " phases, or 0 to have them chosen, found ", request.phases()));
   }
-  if (!v1::PartKind_IsValid(request.kind())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("part kind ", request.kind(), " is unknown"));
-  }
   const Snapshot snapshot = context.predictor->snapshot();
-  PERFVEC_ASSIGN_OR_RETURN(const Model* model,
-                           snapshot.FindModel(request.model()));
-  PERFVEC_ASSIGN_OR_RETURN(
-      const ItemVector* program,
-      snapshot.FindVector(Kind::kProgram, request.program(), *model));
+  const ItemVector* program = nullptr;
+  ProgramPartsRecord record;
+  PERFVEC_RETURN_IF_ERROR(
+      FindParts(context, snapshot, request, &program, &record, response));
+  const Model* model = program->model;
+  response->set_instructions(program->instructions);
   std::vector<const ItemVector*> architectures;
   for (const std::string& name : request.architectures()) {
     PERFVEC_ASSIGN_OR_RETURN(
@@ -179,16 +201,7 @@ absl::Status Analyze(const ServiceContext& context,
     response->add_architectures(vector->item->label);
     response->add_time_ns(whole.time_ns());
   }
-  PERFVEC_ASSIGN_OR_RETURN(
-      ProgramPartsRecord record,
-      FindParts(*context.registry, *program->item, *model, request.kind()));
-  response->set_program(program->item->label);
-  response->set_model_id(model->model_id);
-  response->set_instructions(program->instructions);
-  response->set_interval_instructions(record.interval_instructions());
-  response->set_weighted(record.weighted());
-  if (request.kind() == v1::PART_KIND_FUNCTION ||
-      request.kind() == v1::PART_KIND_ADDRESS) {
+  if (IsOfCode(request.kind())) {
     AddCode(record.code(), request.kind() == v1::PART_KIND_ADDRESS,
             architectures, response);
   } else {
@@ -201,20 +214,11 @@ absl::Status GetParts(const ServiceContext& context,
                       const v1::GetProgramPartsRequest& request,
                       v1::ProgramParts* response) {
   const Snapshot snapshot = context.predictor->snapshot();
-  PERFVEC_ASSIGN_OR_RETURN(const Model* model,
-                           snapshot.FindModel(request.model()));
-  PERFVEC_ASSIGN_OR_RETURN(
-      const ItemVector* program,
-      snapshot.FindVector(Kind::kProgram, request.program(), *model));
-  PERFVEC_ASSIGN_OR_RETURN(
-      ProgramPartsRecord record,
-      FindParts(*context.registry, *program->item, *model, request.kind()));
-  response->set_program(program->item->label);
-  response->set_model_id(model->model_id);
-  response->set_interval_instructions(record.interval_instructions());
-  response->set_weighted(record.weighted());
-  const bool code = request.kind() == v1::PART_KIND_FUNCTION ||
-                    request.kind() == v1::PART_KIND_ADDRESS;
+  const ItemVector* program = nullptr;
+  ProgramPartsRecord record;
+  PERFVEC_RETURN_IF_ERROR(
+      FindParts(context, snapshot, request, &program, &record, response));
+  const bool code = IsOfCode(request.kind());
   for (ProgramPartsRecord::Part& from :
        *(code ? record.mutable_code() : record.mutable_intervals())) {
     v1::ProgramPart* part = response->add_parts();

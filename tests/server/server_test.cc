@@ -9,6 +9,8 @@
 #include <sstream>
 #include <thread>
 
+#include "absl/strings/ascii.h"
+#include "perfvec/v1/analysis_service.grpc.pb.h"
 #include "server/call.h"
 #include "server/epoch.h"
 #include "server/metrics.h"
@@ -272,6 +274,64 @@ TEST_F(ServerCoreTest, DrainsWaitersAndWatchersThenStops) {
   while (reader->Read(&seen)) {
   }
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(ServerCoreTest, PartsOfAnUnknownKindAreRefused) {
+  const auto analysis = v1::AnalysisService::NewStub(channel_);
+  v1::GetProgramPartsRequest parts;
+  parts.set_kind(static_cast<v1::PartKind>(99));
+  v1::ProgramParts found;
+  v1::AnalyzeProgramRequest analyze;
+  analyze.add_architectures("a0");
+  analyze.set_kind(parts.kind());
+  v1::AnalyzeProgramResponse analyzed;
+  for (const grpc::Status& status :
+       {analysis->GetProgramParts(Context().get(), parts, &found),
+        analysis->AnalyzeProgram(Context().get(), analyze, &analyzed)}) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_THAT(status.error_message(), HasSubstr("part kind 99 is unknown"));
+  }
+}
+
+TEST_F(ServerCoreTest, AFullPoolSaysWhenToComeAgain) {
+  options_.pool_queue = 0;
+  Start();
+  auto context = Context();
+  v1::GetProgramRequest request;
+  request.set_program("lbm");
+  v1::Program program;
+  const grpc::Status status =
+      programs_->GetProgram(context.get(), request, &program);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("request queue is full"));
+  const auto& trailers = context->GetServerTrailingMetadata();
+  ASSERT_EQ(trailers.count("retry-after-ms"), 1u);
+  EXPECT_EQ(trailers.find("retry-after-ms")->second, "500");
+}
+
+TEST_F(ServerCoreTest, WhoPingsTooOftenIsCutOff) {
+  const v1::Job job = NewJob("lbm", 7, 900);
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  const auto impatient = v1::JobService::NewStub(
+      grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", server_->port()),
+                                grpc::InsecureChannelCredentials(), arguments));
+  auto context = Context();
+  v1::GetJobRequest request;
+  request.set_job_id(job.job_id());
+  auto reader = impatient->WatchJob(context.get(), request);
+  v1::Job seen;
+  ASSERT_TRUE(reader->Read(&seen));
+  // Nothing happens to the job: only the cut ends the stream.
+  while (reader->Read(&seen)) {
+  }
+  const grpc::Status status = reader->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(absl::AsciiStrToLower(status.error_message()),
+              HasSubstr("too many pings"));
+  EXPECT_EQ(GetJob(job.job_id()).job_id(), job.job_id());  // others go on
 }
 
 TEST_F(ServerCoreTest, ASecondServerOnTheSameDataOrPortIsRefused) {
