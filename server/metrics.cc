@@ -2,14 +2,20 @@
 
 #include <prometheus/text_serializer.h>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <exception>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 
 namespace perfvec::server {
 namespace {
+
+namespace net = boost::asio;
 
 using prometheus::BuildCounter;
 using prometheus::BuildGauge;
@@ -100,7 +106,27 @@ Metrics::Metrics()
                          .Add({});
 }
 
-Metrics::~Metrics() { exposer_.reset(); }
+// CivetWeb looks whether it should end after each connection, without one every
+// two seconds.
+Metrics::~Metrics() {
+  if (exposer_ == nullptr) return;
+  const std::vector<int> ports = exposer_->GetListeningPorts();
+  absl::Notification ended;
+  std::thread end([&] {
+    exposer_.reset();
+    ended.Notify();
+  });
+  net::io_context io;
+  do {
+    for (const int port : ports) {
+      boost::system::error_code ignored;
+      net::ip::tcp::socket(io).connect(
+          {net::ip::address_v4::loopback(), static_cast<uint16_t>(port)},
+          ignored);
+    }
+  } while (!ended.WaitForNotificationWithTimeout(absl::Milliseconds(10)));
+  end.join();
+}
 
 void Metrics::AddSource(Source source) { asker_->Add(std::move(source)); }
 void Metrics::RemoveSources() { asker_->Clear(); }
