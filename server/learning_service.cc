@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -194,7 +195,8 @@ void Report(const compute::LearnedVector& learned,
 }
 
 absl::StatusOr<v1::Architecture> Learn(
-    const Predictor& predictor, const v1::LearnArchitectureRequest& request) {
+    const Predictor& predictor, const v1::LearnArchitectureRequest& request,
+    std::function<bool()> stop) {
   if (request.runs_size() > kMaxRuns || request.traces_size() > kMaxTraces ||
       request.runs_size() + request.traces_size() == 0) {
     return absl::InvalidArgumentError(
@@ -230,6 +232,7 @@ absl::StatusOr<v1::Architecture> Learn(
         "DIRECTORY --name NAME --architectures"));
   }
   compute::LearnSettings settings;
+  settings.stop = std::move(stop);
   settings.expected_noise = kExpectedNoise;
   if (model->calibration != nullptr) {
     settings.expected_noise = model->calibration->noise;
@@ -256,8 +259,11 @@ grpc::ServerUnaryReactor* LearningService::LearnArchitecture(
     const v1::LearnArchitectureRequest* request,
     v1::LearnArchitectureResponse* response) {
   return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
+    const absl::Time deadline = CallDeadline(*call, kMaxUnaryTime);
     PERFVEC_ASSIGN_OR_RETURN(v1::Architecture draft,
-                             Learn(*context_.predictor, *request));
+                             Learn(*context_.predictor, *request, [&] {
+                               return !CheckAlive(*call, deadline).ok();
+                             }));
     if (request->dry_run()) {
       *response->mutable_architecture() = std::move(draft);
       return absl::OkStatus();

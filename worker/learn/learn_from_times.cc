@@ -46,6 +46,7 @@ class Learner {
   };
 
   absl::Status Prepare();
+  absl::Status CheckWanted() const;
   // The belief before any total, with the forms of all programs but one.
   absl::StatusOr<Belief> AbsorbForms(size_t left_out) const;
   std::vector<double> Variances(double noise) const;
@@ -133,7 +134,13 @@ absl::Status Learner::Prepare() {
   return absl::OkStatus();
 }
 
+absl::Status Learner::CheckWanted() const {
+  if (!settings_.stop || !settings_.stop()) return absl::OkStatus();
+  return absl::CancelledError("the learning was stopped");
+}
+
 absl::StatusOr<Belief> Learner::AbsorbForms(size_t left_out) const {
+  if (absl::Status wanted = CheckWanted(); !wanted.ok()) return wanted;
   std::vector<double> gram(h_ * h_), cross(h_);
   bool any = false;
   for (size_t p = 0; p < evidence_.size(); ++p) {
@@ -166,6 +173,7 @@ std::vector<double> Learner::Variances(double noise) const {
 }
 
 absl::StatusOr<TimesUpdate> Learner::Update(double noise) {
+  if (absl::Status wanted = CheckWanted(); !wanted.ok()) return wanted;
   times_.variances = Variances(noise);
   return AbsorbTimes(belief_, kernel_, times_);
 }

@@ -21,6 +21,7 @@
 #define PERFVEC_WORKER_LEARN_LEARN_FROM_TIMES_H_
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,9 @@ struct LearnSettings {
   double expected_noise = 0.05;
   // [k][H] orthonormal directions that the covariance is wanted of.
   std::vector<double> directions;
+  // Asked before each of the solutions that the time goes to; true:
+  // LearnFromTimes ends with CANCELLED.
+  std::function<bool()> stop;
 };
 
 struct ProgramFit {

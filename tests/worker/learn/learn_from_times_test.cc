@@ -361,6 +361,22 @@ TEST_F(LearnFromTimesTest, TellsHowSureItIs) {
   EXPECT_GT(within, count * 3 / 4);
 }
 
+TEST_F(LearnFromTimesTest, IsStoppedBetweenAnyTwoSolutions) {
+  int asked = 0, stop_at = -1;
+  LearnSettings settings;
+  settings.stop = [&] { return asked++ == stop_at; };
+  const std::vector<Evidence> runs = Runs(12);
+  ASSERT_TRUE(LearnFromTimes(runs, known_, settings).ok());
+  const int all = asked;
+  EXPECT_GT(all, 8);  // one a noise level at least
+  for (stop_at = 0; stop_at < all; ++stop_at) {
+    asked = 0;
+    EXPECT_EQ(LearnFromTimes(runs, known_, settings).status().code(),
+              absl::StatusCode::kCancelled);
+    EXPECT_EQ(asked, stop_at + 1);
+  }
+}
+
 TEST_F(LearnFromTimesTest, NamesEvidenceThatMakesNoSense) {
   const auto message = [&](const std::vector<Evidence>& evidence) {
     const auto learned = LearnFromTimes(evidence, known_, {});
