@@ -7,6 +7,7 @@
 #include "client/cli/exit_code.h"
 #include "client/cli/explore_command.h"
 #include "client/cli/help.h"
+#include "client/cli/load_command.h"
 #include "client/cli/slurm_command.h"
 #include "client/cli/trace_commands.h"
 #include "client/cli/units.h"
@@ -87,6 +88,7 @@ std::unique_ptr<CLI::App> MakeApp(Context& context) {
   AddMatrixCommand(*app, context);
   AddRankCommand(*app, context);
   AddExploreCommand(*app, context);
+  AddLoadCommand(*app, context);
   AddServerCommands(*app, context);
   AddSlurmCommands(*app, context);
   AddManCommand(*app, context);
