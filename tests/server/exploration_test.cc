@@ -1,6 +1,8 @@
 // ExploreDesignSpace through a whole server.
 #include <cmath>
+#include <thread>
 
+#include "absl/strings/match.h"
 #include "gmock/gmock.h"
 #include "perfvec/v1/exploration_service.grpc.pb.h"
 #include "tests/server/server_fixture.h"
@@ -174,6 +176,49 @@ TEST_F(ExplorationTest, RefusesWhatMakesNoSense) {
   request.mutable_samples(0)->set_architecture("x9");
   EXPECT_THAT(message(request, grpc::StatusCode::NOT_FOUND),
               HasSubstr("\"x9\" is unknown"));
+}
+
+// Two calls worth minutes each on one thread: once one of them waits, the other
+// has begun. A third is answered only after it has ended.
+TEST_F(ExplorationTest, ACancelledCallStopsTheWork) {
+  options_.bulk_threads = 1;
+  ASSERT_NO_FATAL_FAILURE(StartWithDesigns());
+  v1::ExploreDesignSpaceRequest large = Request();
+  large.clear_samples();
+  for (int i = 0; i < 500; ++i) {
+    v1::DesignSample* sample = large.add_samples();
+    sample->set_architecture(absl::StrCat("x", i % 3 + 1));
+    sample->add_point(1 + i * 0.01);
+    sample->add_point(0);
+  }
+  for (int p = 0; p < 30; ++p) large.add_programs()->set_program("p1");
+  struct Call {
+    std::unique_ptr<grpc::ClientContext> context = Context();
+    grpc::Status status;
+    std::thread thread;
+  };
+  Call calls[2];
+  for (Call& call : calls) {
+    call.thread = std::thread([&] {
+      v1::ExploreDesignSpaceResponse response;
+      call.status = exploration_->ExploreDesignSpace(call.context.get(), large,
+                                                     &response);
+    });
+  }
+  while (
+      !absl::StrContains(server_->metrics().Render(),
+                         "perfvec_pool_queued_tasks{pool=\"transfer\"} 1\n")) {
+    std::this_thread::yield();
+  }
+  for (Call& call : calls) call.context->TryCancel();
+  for (Call& call : calls) {
+    call.thread.join();
+    EXPECT_EQ(call.status.error_code(), grpc::StatusCode::CANCELLED)
+        << call.status.error_message();
+  }
+  v1::ExploreDesignSpaceResponse response;
+  const grpc::Status small = Explore(Request(), &response);
+  EXPECT_TRUE(small.ok()) << small.error_message();
 }
 
 }  // namespace
