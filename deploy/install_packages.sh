@@ -16,6 +16,7 @@ packages=(
   libtorch-dev libgloo-dev libopenblas0-pthread libopenblas-pthread-dev
   libcli11-dev libspdlog-dev nlohmann-json3-dev libmuparser-dev
   libzstd-dev libxxhash-dev libssl-dev libzip-dev zlib1g-dev
+  help2man
 )
 case "${1:-}" in
   build) ;;
@@ -25,7 +26,7 @@ case "${1:-}" in
     packages+=(libgtest-dev libgmock-dev clang-format zstd python3
       libdnnl-dev python3-numpy python3-torch
       prometheus bash-completion man-db qemu-user chromium
-      slurmctld slurmd slurm-client lua-socket lua-cjson)
+      slurmctld slurmd slurm-client lua-socket lua-cjson systemd lintian)
     ;;
   *)
     echo "usage: deploy/install_packages.sh build|test" >&2

@@ -56,6 +56,7 @@ int main(int argc, char** argv) {
   CLI::App app{"The PerfVec server: traces in, predicted times out."};
   app.set_version_flag("--version", PERFVEC_VERSION);
   app.set_config("--config", "", "TOML or INI file with these options");
+  app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_option("--data-dir", options.data_dir, "Registry and traces")
       ->required();
   app.add_option("--listen", options.listen, "HOST:PORT for gRPC")

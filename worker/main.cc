@@ -23,6 +23,9 @@ int main(int argc, char** argv) {
   CLI::App app("The worker of PerfVec Serve");
   app.require_subcommand(1);
   app.set_version_flag("--version", PERFVEC_VERSION);
+  app.set_config("--config", "",
+                 "TOML file: options of a command in a section of its name");
+  app.allow_config_extras(CLI::config_extras_mode::error);
   int exit_code = 0;
   perfvec::worker::AddRunCommand(&app, &exit_code);
   perfvec::train::AddTrainCommand(&app, &exit_code);
