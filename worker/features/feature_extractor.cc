@@ -79,12 +79,20 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void Run(Kernel& kernel, RichKernel* rich,
                                              float* features) {
   if (rich == nullptr) {
     kernel.Run<kWrite>(block, features);
+    return;
+  }
+  rich->Prepare(block);
+  if (rich->with_cores()) {
+    kernel.Run<kWrite, kCoresFeatureCount>(
+        block, features,
+        [&](size_t begin, size_t end) ABSL_ATTRIBUTE_ALWAYS_INLINE {
+          rich->Run<kWrite, kCoresFeatureCount>(block, begin, end, features);
+        });
   } else {
-    rich->Prepare(block);
     kernel.Run<kWrite, kRichFeatureCount>(
         block, features,
         [&](size_t begin, size_t end) ABSL_ATTRIBUTE_ALWAYS_INLINE {
-          rich->Run<kWrite>(block, begin, end, features);
+          rich->Run<kWrite, kRichFeatureCount>(block, begin, end, features);
         });
   }
 }
@@ -124,8 +132,9 @@ struct FeatureExtractor::State {
 
 FeatureExtractor::FeatureExtractor(const FeatureSchema& schema)
     : state_(std::make_unique<State>()) {
-  if (schema.id == kRichFeatureSchemaId) {
-    state_->rich = std::make_unique<RichKernel>();
+  if (schema.id == kRichFeatureSchemaId || schema.id == kCoresFeatureSchemaId) {
+    state_->rich =
+        std::make_unique<RichKernel>(schema.id == kCoresFeatureSchemaId);
   }
 }
 FeatureExtractor::~FeatureExtractor() = default;
@@ -134,8 +143,9 @@ FeatureExtractor& FeatureExtractor::operator=(FeatureExtractor&&) noexcept =
     default;
 
 const FeatureSchema& FeatureExtractor::schema() const {
-  return state_->rich == nullptr ? PublishedFeatureSchema()
-                                 : RichFeatureSchema();
+  if (state_->rich == nullptr) return PublishedFeatureSchema();
+  return state_->rich->with_cores() ? CoresFeatureSchema()
+                                    : RichFeatureSchema();
 }
 
 absl::Status FeatureExtractor::Extract(const InstructionBlock& block,

@@ -1,7 +1,10 @@
 #include "worker/features/feature_schema.h"
 
 #include <cmath>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_format.h"
 #include "worker/features/rich_schema.h"
 #include "worker/features/set_stacks.h"
 
@@ -165,6 +168,22 @@ FeatureSchema MakeRichSchema() {
   return schema;
 }
 
+FeatureSchema MakeCoresSchema() {
+  FeatureSchema schema = MakeRichSchema();
+  schema.id = kCoresFeatureSchemaId;
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (int core = 0; core < kReferenceCoreCount; ++core) {
+      all.push_back(absl::StrFormat("growth_core_%02d", core));
+    }
+    return all;
+  }();
+  for (const std::string& name : names) {
+    schema.features.push_back({name, FeatureKind::kCount});
+  }
+  return schema;
+}
+
 }  // namespace
 
 const FeatureSchema& PublishedFeatureSchema() {
@@ -177,14 +196,20 @@ const FeatureSchema& RichFeatureSchema() {
   return schema;
 }
 
+const FeatureSchema& CoresFeatureSchema() {
+  static const FeatureSchema schema = MakeCoresSchema();
+  return schema;
+}
+
 const FeatureSchema* FindFeatureSchema(std::string_view id) {
   if (id == kFeatureSchemaId) return &PublishedFeatureSchema();
   if (id == kRichFeatureSchemaId) return &RichFeatureSchema();
+  if (id == kCoresFeatureSchemaId) return &CoresFeatureSchema();
   return nullptr;
 }
 
 std::string_view FeatureSchemaIds() {
-  return "perfvec-51-v1 or perfvec-rich-v1";
+  return "perfvec-51-v1, perfvec-rich-v1 or perfvec-rich-v2";
 }
 
 float RoundedStackDistance(uint32_t distance) {

@@ -22,6 +22,7 @@ namespace perfvec::compute {
 inline constexpr int kFeatureCount = 51;
 inline constexpr std::string_view kFeatureSchemaId = "perfvec-51-v1";
 inline constexpr std::string_view kRichFeatureSchemaId = "perfvec-rich-v1";
+inline constexpr std::string_view kCoresFeatureSchemaId = "perfvec-rich-v2";
 
 // What a feature is decides how a network best sees it.
 enum class FeatureKind {
@@ -47,9 +48,10 @@ struct FeatureSchema {
 
 const FeatureSchema& PublishedFeatureSchema();
 const FeatureSchema& RichFeatureSchema();
+const FeatureSchema& CoresFeatureSchema();
 // Null for an id that this release does not know.
 const FeatureSchema* FindFeatureSchema(std::string_view id);
-// "perfvec-51-v1 or perfvec-rich-v1", for messages.
+// "perfvec-51-v1, perfvec-rich-v1 or perfvec-rich-v2", for messages.
 std::string_view FeatureSchemaIds();
 
 // Positions in a row of features. docs/features.md defines each.

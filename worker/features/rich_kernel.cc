@@ -27,6 +27,7 @@ int LatencyQuarterCycles(int op_class) {
 
 // The AArch64 registers of gem5 that matter here.
 constexpr int kIntegerClass = 0, kMiscellaneousClass = 6;
+constexpr int kFloatClass = 1, kLaneClass = 3;  // a vector's between
 constexpr int kLinkRegister = 30;
 constexpr int kZeroAsSource = 31, kZeroAsDestination = 34;
 
@@ -74,6 +75,10 @@ RichKernel::StaticState RichKernel::MakeStatic(
   const bool has_address = flag(trace::kHasAddress);
   state.access_bytes = s.access_size;
   state.pc = s.pc;
+  state.op_class = s.op_class;
+  state.non_speculative = flag(trace::kNonSpeculative);
+  state.exclusive = flag(trace::kStoreConditional) || flag(trace::kAtomic);
+  state.barrier = flag(trace::kReadBarrier) || flag(trace::kWriteBarrier);
   state.latency = LatencyQuarterCycles(s.op_class);
   state.load = has_address && s.op_class == trace::kLoadOpClass;
   state.store = has_address && !state.load;
@@ -96,6 +101,9 @@ RichKernel::StaticState RichKernel::MakeStatic(
     const uint32_t number = RegisterNumber(s.destinations[i]);
     if (number != IndexTable::kNone) {
       state.destinations[state.destination_count++] = number;
+      const int kind = s.destinations[i].register_class;
+      state.integer_destinations += kind == kIntegerClass;
+      state.vector_destinations += kind >= kFloatClass && kind <= kLaneClass;
     }
   }
   state.call = flag(trace::kUnconditionalBranch) && writes_link;
@@ -111,6 +119,7 @@ void RichKernel::Prepare(const trace::InstructionBlock& block) {
     statics_.push_back(MakeStatic(s));
   }
   machines_.ReserveRegisters(writers_.size());
+  if (cores_ != nullptr) cores_->ReserveRegisters(writers_.size());
 }
 
 size_t RichKernel::memory_bytes() const {
@@ -122,7 +131,8 @@ size_t RichKernel::memory_bytes() const {
          pages_.memory_bytes() + data_64_.memory_bytes() +
          fetch_64_.memory_bytes() + data_256_.memory_bytes() +
          unified_1024_.memory_bytes() + group_of_.memory_bytes() +
-         touched_.capacity() * sizeof(touched_[0]);
+         touched_.capacity() * sizeof(touched_[0]) +
+         (cores_ == nullptr ? 0 : cores_->memory_bytes());
 }
 
 }  // namespace perfvec::compute

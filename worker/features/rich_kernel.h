@@ -6,9 +6,9 @@
 // features. Memory is bounded by the footprint (lines, pages, static
 // instructions, registers) plus fixed tables of 5.4 MiB.
 //
-//   RichKernel kernel;
+//   RichKernel kernel(/*cores=*/true);
 //   kernel.Prepare(block);
-//   kernel.Run<true>(block, 0, n, features);   // [n][kRichFeatureCount]
+//   kernel.Run<true, kCoresFeatureCount>(block, 0, n, features);
 #ifndef PERFVEC_WORKER_FEATURES_RICH_KERNEL_H_
 #define PERFVEC_WORKER_FEATURES_RICH_KERNEL_H_
 
@@ -16,12 +16,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/base/attributes.h"
 #include "storage/trace/instruction.h"
 #include "worker/features/branch_predictors.h"
 #include "worker/features/index_table.h"
+#include "worker/features/reference_cores.h"
 #include "worker/features/reference_machines.h"
 #include "worker/features/rich_schema.h"
 #include "worker/features/set_stacks.h"
@@ -32,20 +34,25 @@ namespace perfvec::compute {
 
 class RichKernel {
  public:
+  // With `cores` the rows go on with the reference cores' growth.
+  explicit RichKernel(bool cores)
+      : cores_(cores ? std::make_unique<ReferenceCores>() : nullptr) {}
+
   // Learns the block's static instructions, before its first Run().
   void Prepare(const trace::InstructionBlock& block);
 
   // Instructions [begin, end) of the block; features are the whole block's.
   // Without kWrite only the state advances.
-  template <bool kWrite>
+  template <bool kWrite, int kRowSize>
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Run(const trace::InstructionBlock& block,
                                         size_t begin, size_t end,
                                         float* features) {
     for (size_t i = begin; i < end; ++i) {
-      RunOne<kWrite>(block, i, features + i * kRichFeatureCount);
+      RunOne<kWrite>(block, i, features + i * kRowSize);
     }
   }
 
+  bool with_cores() const { return cores_ != nullptr; }
   size_t memory_bytes() const;
 
  private:
@@ -70,8 +77,11 @@ class RichKernel {
     int latency;  // quarter cycles
     uint8_t source_count;
     uint8_t destination_count;
+    uint8_t integer_destinations, vector_destinations;
+    int op_class;
     bool load, store, conditional, indirect, call, returns;
     bool serialize_before, serialize_after;
+    bool non_speculative, exclusive, barrier;
     std::array<uint32_t, trace::kMaxSourceRegisters> sources;
     std::array<uint32_t, trace::kMaxDestinationRegisters> destinations;
   };
@@ -113,6 +123,8 @@ class RichKernel {
   std::vector<Writer> writers_;  // by register
   StoreWindow store_window_;
   ReferenceMachines machines_;
+  std::unique_ptr<ReferenceCores> cores_;  // null: not asked for
+  ReferenceCores::Step core_step_;         // filled on the way
   BranchPredictors predictors_;
 
   // Stack 0: data lines (pages); stack 1: data and fetched lines (pages
@@ -129,7 +141,8 @@ class RichKernel {
   // Of the instruction before.
   bool after_taken_ = false;
   bool serialize_after_ = false;
-  bool direction_wrong_ = false;  // the tournament was
+  // Of ReferenceCores::Step: what the direction predictors said.
+  bool direction_wrong_[ReferenceCores::kPredictors] = {};
   uint64_t pc_ = 0;
   uint32_t site_ = 0;
   bool indirect_ = false, returned_ = false;

@@ -64,7 +64,7 @@ inline void RichKernel::Producers(const StaticState& s, float* row) {
 template <bool kWrite>
 inline bool RichKernel::Control(const StaticState& s, bool taken, float* row) {
   bool changed = false, path_wrong = false, return_wrong = false;
-  bool mispredicted = direction_wrong_;
+  bool elsewhere = false;  // a target was mispredicted
   if (after_taken_) {
     uint64_t& target = sites_[site_].target;
     changed = target != s.pc + 1;
@@ -72,10 +72,16 @@ inline bool RichKernel::Control(const StaticState& s, bool taken, float* row) {
     path_wrong = predictors_.PathMispredicts(pc_, s.pc);
     if (returned_) {
       return_wrong = predictors_.ReturnMispredicts(s.pc);
-      mispredicted |= return_wrong;
+      elsewhere = return_wrong;
     } else if (indirect_) {
-      mispredicted |= path_wrong;
+      elsewhere = path_wrong;
     }
+  }
+  const bool mispredicted = direction_wrong_[0] || elsewhere;
+  core_step_.after_taken = after_taken_;
+  core_step_.target_changed = changed;
+  for (int p = 0; p < ReferenceCores::kPredictors; ++p) {
+    core_step_.mispredicted[p] = direction_wrong_[p] || elsewhere;
   }
   Mispredictions wrong{};
   if (s.conditional) {
@@ -99,7 +105,9 @@ inline bool RichKernel::Control(const StaticState& s, bool taken, float* row) {
   sites_[s.site].executed = position_ + 1;
   taken_ = taken_ << 1 | (taken ? 1 : 0);
   after_taken_ = taken;
-  direction_wrong_ = wrong[kTournament];
+  direction_wrong_[0] = wrong[kTournament];
+  direction_wrong_[1] = wrong[kBimodal];
+  direction_wrong_[2] = wrong[kGlobal16];
   pc_ = s.pc;
   site_ = s.site;
   indirect_ = s.indirect;
@@ -111,6 +119,7 @@ template <bool kWrite>
 inline void RichKernel::Fetch(uint64_t pc, float* row, Levels* levels) {
   uint32_t unified = 1, page = 1, set_64 = 1, set_1024 = 1;
   const uint64_t line = pc >> kLineBytesLog2;
+  core_step_.new_line = line != fetched_line_;
   if (line != fetched_line_) {
     fetched_line_ = line;
     unified = lines_.Record(*lines_.Find(line), 1);
@@ -119,6 +128,8 @@ inline void RichKernel::Fetch(uint64_t pc, float* row, Levels* levels) {
     set_1024 = unified_1024_.Record(line);
     levels->large = rich_internal::BySets(set_64, 8, set_1024, 16);
     levels->small = rich_internal::BySets(set_64, 4, set_1024, 4);
+    core_step_.fetch_set_64 = set_64;
+    core_step_.fetch_set_1024 = set_1024;
   }
   if (!kWrite) return;
   row[kRichUnifiedFetchDistance] = StackDistanceFeature(unified);
@@ -164,6 +175,9 @@ inline void RichKernel::Data(const StaticState& s, uint64_t address, float* row,
   levels->by_distance = rich_internal::ByDistance(distance);
   levels->large = rich_internal::BySets(set_64, 8, set_1024, 16);
   levels->small = rich_internal::BySets(set_64, 4, set_1024, 4);
+  core_step_.data_set_64 = set_64;
+  core_step_.data_set_256 = set_256;
+  core_step_.data_set_1024 = set_1024;
 
   const uint32_t group = group_of_.Find(line >> 3);
   if (group == touched_.size()) touched_.push_back({});
@@ -253,6 +267,27 @@ inline void RichKernel::RunOne(const trace::InstructionBlock& block, size_t i,
   step.serialize = s.serialize_before || serialize_after_;
   serialize_after_ = s.serialize_after;
   machines_.Run(step);
+  if (cores_ != nullptr) {
+    ReferenceCores::Step& c = core_step_;
+    c.pc = s.pc;
+    c.op_class = s.op_class;
+    c.sources = step.sources;
+    c.source_count = step.source_count;
+    c.destinations = step.destinations;
+    c.destination_count = step.destination_count;
+    c.integer_destinations = s.integer_destinations;
+    c.vector_destinations = s.vector_destinations;
+    c.load = s.load;
+    c.store = s.store;
+    c.serialize = step.serialize;
+    c.non_speculative = s.non_speculative;
+    c.exclusive = s.exclusive;
+    c.barrier = s.barrier;
+    c.address = block.address[i];
+    c.access_bytes = s.access_bytes;
+    c.forwarding = step.forwarding;
+    cores_->Run(c, kWrite ? row + kRichFeatureCount : nullptr);
+  }
   for (int d = 0; d < s.destination_count; ++d) {
     writers_[s.destinations[d]] = {position_ + 1, s.load};
   }

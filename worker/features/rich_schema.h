@@ -66,6 +66,12 @@ enum RichFeatureIndex : int {
   kRichFeatureCount,
 };
 
+// The schema "perfvec-rich-v2": these, then how much each of the reference
+// cores' runs grew, in 24ths of a cycle, at most kMaxFarInstructions.
+inline constexpr int kReferenceCoreCount = 32;
+inline constexpr int kCoresFeatureCount =
+    kRichFeatureCount + kReferenceCoreCount;
+
 // Caps of the rich features.
 inline constexpr uint32_t kMaxFarInstructions = 1'000'000;
 inline constexpr uint64_t kMaxStrideBytes = uint64_t{1} << 40;

@@ -21,6 +21,9 @@
 
 namespace perfvec::compute {
 
+// The greatest value of a passed input (InputEncoding::passed).
+inline constexpr int kMaxPassedInput = 4096;
+
 struct InputColumn {
   enum class Transform {
     kIdentity,     // x                       "identity"
@@ -37,6 +40,10 @@ struct InputColumn {
 
 struct InputEncoding {
   std::vector<InputColumn> columns;
+  // The last so many columns, besides entering the network, are the first
+  // elements of the representation, in place of the network's. They are
+  // reference cores' growth over a deviation, with no mean taken off.
+  int passed = 0;
   int feature_count = kFeatureCount;  // of the feature schema: a row's length
 
   size_t width() const { return columns.size(); }

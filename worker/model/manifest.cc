@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "worker/features/rich_schema.h"
 #include "worker/model/calibration.h"
 
 namespace perfvec::compute {
@@ -216,6 +217,9 @@ absl::StatusOr<Manifest> ParseFields(const Json& json) {
   if (json.contains("calibration")) {
     reader.ReadObjectText("calibration", &m.calibration_json);
   }
+  if (json.contains("passed_inputs")) {
+    reader.Read("passed_inputs", &m.inputs.passed);
+  }
   if (const Json* a = reader.Array("inputs"); a != nullptr) {
     reader.Fail(ReadInputs(*a, &m));
   }
@@ -248,15 +252,18 @@ Json DefinitionJson(const Manifest& m) {
     }
     inputs.push_back(std::move(column));
   }
-  return {{"bias", m.bias},
-          {"cell", "lstm"},
-          {"feature_schema", m.feature_schema},
-          {"inputs", std::move(inputs)},
-          {"layers", m.layers},
-          {"mode", ModeName(m.mode)},
-          {"segment_length", m.segment_length},
-          {"warm_up", m.warm_up},
-          {"width", m.width}};
+  Json definition = {{"bias", m.bias},
+                     {"cell", "lstm"},
+                     {"feature_schema", m.feature_schema},
+                     {"inputs", std::move(inputs)},
+                     {"layers", m.layers},
+                     {"mode", ModeName(m.mode)},
+                     {"segment_length", m.segment_length},
+                     {"warm_up", m.warm_up},
+                     {"width", m.width}};
+  // Left out if none, as in manifests older than the key: the model id holds.
+  if (m.inputs.passed > 0) definition["passed_inputs"] = m.inputs.passed;
+  return definition;
 }
 
 absl::Status CheckObjectText(absl::string_view key, const std::string& text) {
@@ -291,10 +298,24 @@ absl::Status ValidateManifest(const Manifest& m) {
   if (!s.ok()) return s;
   s = CheckRange("inputs (their number)",
                  static_cast<int64_t>(m.inputs.width()), 1, kMaxInputs);
+  s.Update(CheckRange(
+      "passed_inputs", m.inputs.passed, 0,
+      std::min<int64_t>(static_cast<int64_t>(m.inputs.width()), m.width)));
   for (size_t i = 0; i < m.inputs.width(); ++i) {
     const InputColumn& c = m.inputs.columns[i];
     const std::string key = absl::StrCat("inputs[", i, "]");
     s.Update(CheckRange(key + ".feature", c.feature, 0, schema->count() - 1));
+    if (i + m.inputs.passed >= m.inputs.width() &&
+        !(c.feature >= kRichFeatureCount &&
+          c.transform == Transform::kIdentity && c.mean == 0 &&
+          c.deviation >= float{kMaxFarInstructions} / kMaxPassedInput)) {
+      s.Update(Bad(
+          key,
+          "as a passed input: a reference core's growth, identity, "
+          "mean 0, std of at least 245",
+          absl::StrCat("feature ", c.feature, ", ", TransformName(c.transform),
+                       ", mean ", c.mean, ", std ", c.deviation)));
+    }
     if (!std::isfinite(c.mean) || !std::isfinite(c.deviation) ||
         !std::isfinite(c.value) || !(c.deviation > 0)) {
       s.Update(Bad(key, "finite value and mean, finite std > 0",

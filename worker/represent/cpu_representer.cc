@@ -168,7 +168,7 @@ class CpuRepresenter : public Representer {
     return absl::StrCat("cpu ", kernel_.name, " x", threads_);
   }
   int PreferredLanes() const override { return threads_ * kLanesPerGroup; }
-  absl::Status Run(const LaneBatch& batch, double* sums) override;
+  absl::Status RunNetwork(const LaneBatch& batch, double* sums) override;
 
  private:
   class Projection;
@@ -314,7 +314,7 @@ void CpuRepresenter::RunGroup(const LaneBatch& batch,
   }
 }
 
-absl::Status CpuRepresenter::Run(const LaneBatch& batch, double* sums) {
+absl::Status CpuRepresenter::RunNetwork(const LaneBatch& batch, double* sums) {
   const int lanes = static_cast<int>(batch.lanes.size());
   if (lanes == 0) return absl::OkStatus();
   std::vector<int> order(lanes);

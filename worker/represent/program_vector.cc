@@ -18,6 +18,8 @@ constexpr size_t kHeaderBytes = 4 + 2 + 2 + 8 + kModelIdBytes;
 constexpr size_t kElementBytes = 16;
 constexpr int kFractionBits = 52;
 constexpr int kMaxAccumulatorWidth = 4096;
+constexpr int kMaxOutputLog2 = 12;
+static_assert(ProgramVectorAccumulator::kMaxOutput == 1 << kMaxOutputLog2);
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
               "the layout is copied from memory: little-endian");
@@ -39,10 +41,11 @@ absl::Status ProgramVectorAccumulator::AddSegment(const double* sums,
         "program vector sum: more than ", kMaxInstructions, " instructions"));
   }
   for (size_t i = 0; i < units_.size(); ++i) {
-    if (!(sums[i] >= 0 && sums[i] <= static_cast<double>(instructions))) {
+    const double most = kMaxOutput * static_cast<double>(instructions);
+    if (!(sums[i] >= 0 && sums[i] <= most)) {
       return absl::OutOfRangeError(
           absl::StrCat("program vector sum: expected element ", i, " in [0, ",
-                       instructions, "], found ", sums[i]));
+                       most, "], found ", sums[i]));
     }
   }
   for (size_t i = 0; i < units_.size(); ++i) {
@@ -130,11 +133,12 @@ absl::StatusOr<ProgramVectorAccumulator> ProgramVectorAccumulator::Parse(
   out.instructions_ = instructions;
   std::memcpy(out.units_.data(), bytes.data() + kHeaderBytes,
               width * kElementBytes);
-  const Units most = static_cast<Units>(instructions) << kFractionBits;
+  const Units most = static_cast<Units>(instructions)
+                     << (kFractionBits + kMaxOutputLog2);
   for (size_t i = 0; i < width; ++i) {
     if (out.units_[i] < 0 || out.units_[i] > most) {
-      return Damaged(
-          absl::StrCat("element ", i, " is outside [0, ", instructions, "]"));
+      return Damaged(absl::StrCat("element ", i, " is outside [0, ", kMaxOutput,
+                                  " * ", instructions, "]"));
     }
   }
   return out;

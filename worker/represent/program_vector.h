@@ -6,8 +6,10 @@
 // resume points may cut a trace as they like, at segment boundaries, and merge
 // in any order, and the bits are the same.
 //
-// An output lies in [0, 1], so |sum| <= instructions * 2^52 units; with the
-// bound of 2^62 instructions it stays below 2^114 and cannot overflow.
+// A network's output lies in [0, 1], a passed input in [0, kMaxOutput], so
+// |sum|
+// <= instructions * 2^64 units; with the bound of 2^62 instructions it stays
+// below 2^127 and cannot overflow.
 //
 // Plain value; not synchronised.
 //
@@ -25,18 +27,21 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "worker/model/input_encoding.h"
 
 namespace perfvec::compute {
 
 class ProgramVectorAccumulator {
  public:
   static constexpr uint64_t kMaxInstructions = uint64_t{1} << 62;
+  static constexpr int kMaxOutput = kMaxPassedInput;
 
   // `model_id` is 64 hex digits, as FoundationModel::id() gives it.
   ProgramVectorAccumulator(std::string model_id, int width);
 
   // `sums`: width() doubles, the sum of `instructions` outputs. OUT_OF_RANGE if
-  // one is outside [0, instructions], NaN included, or past kMaxInstructions.
+  // one is outside [0, kMaxOutput * instructions], NaN included, or past
+  // kMaxInstructions.
   absl::Status AddSegment(const double* sums, uint64_t instructions);
 
   // FAILED_PRECONDITION if the other is of another model or width.
@@ -51,7 +56,7 @@ class ProgramVectorAccumulator {
 
   // 48 bytes of header (magic, version, width, instructions, model id) and 16
   // little-endian bytes an element. DATA_LOSS for other sizes, versions, or
-  // elements outside [0, instructions].
+  // elements outside [0, kMaxOutput * instructions].
   std::string Serialize() const;
   static absl::StatusOr<ProgramVectorAccumulator> Parse(
       absl::string_view bytes);

@@ -3,8 +3,9 @@
 //
 // A lane is one run from zero state over consecutive rows of inputs; what comes
 // out is, per lane, the sum over its last `kept` steps of max(0, h) of the last
-// layer, added in order of the steps in double precision. Segments of the
-// stream mode and the windows of the window mode are both lanes. On request the
+// layer, added in order of the steps in double precision; the first elements
+// are the passed inputs instead (InputEncoding::passed). Segments of the stream
+// mode and the windows of the window mode are both lanes. On request the
 // outputs behind a sum come too, one row an instruction: what evidence for
 // architecture vectors and errors of single instructions need.
 //
@@ -65,7 +66,11 @@ class Representer {
   virtual int PreferredLanes() const = 0;
   // sums: [lanes][width], overwritten. INTERNAL if a sum is not finite, or for
   // what the library under the back end reports.
-  virtual absl::Status Run(const LaneBatch& batch, double* sums) = 0;
+  absl::Status Run(const LaneBatch& batch, double* sums);
+
+ private:
+  // The network's part: all elements as if no input was passed.
+  virtual absl::Status RunNetwork(const LaneBatch& batch, double* sums) = 0;
 };
 
 }  // namespace perfvec::compute

@@ -52,7 +52,7 @@ class TorchRepresenter : public Representer {
   }
   int PreferredLanes() const override { return lanes_; }
 
-  absl::Status Run(const LaneBatch& batch, double* sums) override {
+  absl::Status RunNetwork(const LaneBatch& batch, double* sums) override {
     const size_t width = static_cast<size_t>(model_->manifest().width);
     const std::vector<int64_t> output_rows = OutputRows(batch.lanes);
     try {

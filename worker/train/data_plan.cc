@@ -26,6 +26,8 @@ constexpr FeatureRange kFeatureGroups[] = {
     {"branch", compute::kRichMispredictions, compute::kRichFeatureCount},
     {"dependences", compute::kRichProducers, compute::kRichGrowth},
     {"machines", compute::kRichGrowth, compute::kRichDataDistance},
+    {"machines", compute::kRichFeatureCount, compute::kCoresFeatureCount},
+    {"cores", compute::kRichFeatureCount, compute::kCoresFeatureCount},
 };
 
 absl::StatusOr<std::set<std::string>> ValidationFamilies(
@@ -144,6 +146,7 @@ absl::Status DropFeatures(const std::vector<std::string>& groups,
     for (const FeatureRange& range : kFeatureGroups) {
       if (group != range.group) continue;
       known = true;
+      if (range.begin >= compute::kRichFeatureCount) encoding->passed = 0;
       columns.erase(std::remove_if(columns.begin(), columns.end(),
                                    [&](const compute::InputColumn& c) {
                                      return c.feature >= range.begin &&
@@ -153,8 +156,8 @@ absl::Status DropFeatures(const std::vector<std::string>& groups,
     }
     if (!known) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "drop_features: expected memory, branch, dependences or machines, "
-          "found ",
+          "drop_features: expected memory, branch, dependences, machines or "
+          "cores, found ",
           group));
     }
   }

@@ -5,6 +5,8 @@
 #include <map>
 #include <vector>
 
+#include "worker/features/rich_schema.h"
+
 namespace perfvec::train {
 namespace {
 
@@ -117,7 +119,8 @@ void SetStatistics(const std::vector<Slice>& slices,
 
 InputEncoding MakeEncoding(const compute::FeatureSchema& schema,
                            const std::vector<Slice>& slices) {
-  const bool rich = schema.id == compute::kRichFeatureSchemaId;
+  const bool rich = schema.id == compute::kRichFeatureSchemaId ||
+                    schema.id == compute::kCoresFeatureSchemaId;
   InputEncoding encoding;
   encoding.feature_count = schema.count();
   for (int f = 0; f < encoding.feature_count; ++f) {
@@ -135,7 +138,19 @@ InputEncoding MakeEncoding(const compute::FeatureSchema& schema,
     if (info.kind != FeatureKind::kDistance) continue;
     Add(&encoding, f, Transform::kEquals, info.limit);
   }
+  // The reference cores' growth itself, from nought.
+  for (int f = compute::kRichFeatureCount; f < encoding.feature_count; ++f) {
+    Add(&encoding, f, Transform::kIdentity);
+    ++encoding.passed;
+  }
   SetStatistics(slices, rich ? kRichLimits : kPublishedLimits, &encoding);
+  for (int c = 0; c < encoding.passed; ++c) {
+    InputColumn& column = *(encoding.columns.rbegin() + c);
+    column.mean = 0;
+    column.deviation =
+        std::max<float>(column.deviation, float{compute::kMaxFarInstructions} /
+                                              compute::kMaxPassedInput);
+  }
   return encoding;
 }
 

@@ -259,6 +259,7 @@ void FusedLstmNetwork::ForwardLanes(const float* x, int begin, int end,
       s.next_hidden = &layer.hidden[next * hidden_stride_];
       s.relu = last ? &representations_[row * w] : nullptr;
       kernels_.forward(s);
+      if (last) Pass(x + row * shape_.inputs, end - begin, s.relu);
       if (!last || !predict) continue;
       const size_t a = shape_.architectures;
       head_.multiply({size_t(end - begin), w, a,
@@ -303,6 +304,9 @@ void FusedLstmNetwork::BackwardLanes(size_t l, const float* d_predictions,
           {lanes, a, w,
            reinterpret_cast<const uint32_t*>(d_predictions) + row * a, a,
            d_table_.data(), &d_output_[row * w], w});
+      for (size_t b = 0; b < lanes; ++b) {
+        std::fill_n(&d_output_[(row + b) * w], shape_.passed, 0.0f);
+      }
     }
     s.d_output = &d_output_[row * w];
     s.relu = last ? &representations_[row * w] : nullptr;

@@ -216,6 +216,7 @@ void LstmNetwork::Represent(const float* x, int steps, int lanes) {
   representations_.resize(size_t(steps) * lanes * h);
   for (size_t i = 0; i < representations_.size(); ++i)
     representations_[i] = std::max(0.0f, last[i]);
+  Pass(x, size_t(steps) * lanes, representations_.data());
 }
 
 void LstmNetwork::Forward(const float* x, int steps, int lanes) {
@@ -235,7 +236,9 @@ void LstmNetwork::Backward(const std::vector<float>& d_predictions) {
   Multiply(false, false, rows, h, a, d_predictions.data(),
            &parameters_[table_offset_], 0.0f, d_hidden_.data());
   for (size_t i = 0; i < d_hidden_.size(); ++i) {
-    if (representations_[i] <= 0) d_hidden_[i] = 0;
+    if (representations_[i] <= 0 || i % h < size_t(shape_.passed)) {
+      d_hidden_[i] = 0;
+    }
   }
   for (int l = shape_.layers - 1; l >= 0; --l) {
     const float* x = l == 0 ? x_ : &state_[l - 1].hidden[size_t(lanes_) * h];

@@ -1,5 +1,7 @@
 #include "worker/train/network.h"
 
+#include <algorithm>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "worker/train/fused_lstm_network.h"
@@ -7,6 +9,13 @@
 #include "worker/train/torch_network.h"
 
 namespace perfvec::train {
+
+void Network::Pass(const float* x, size_t rows, float* representations) const {
+  for (size_t row = 0; row < rows; ++row) {
+    std::copy_n(x + (row + 1) * shape_.inputs - shape_.passed, shape_.passed,
+                representations + row * shape_.width);
+  }
+}
 
 absl::StatusOr<std::unique_ptr<Network>> MakeNetwork(
     const NetworkShape& shape) {

@@ -40,6 +40,9 @@ struct NetworkShape {
   // instructions for it; parameters and gradients are single precision anyway.
   bool bf16 = false;
   int threads = 1;
+  // As InputEncoding::passed: the representation's first elements are the last
+  // inputs; no gradient goes through them.
+  int passed = 0;
 };
 
 // A tensor of the model: where it lies in parameters().
@@ -92,9 +95,13 @@ class Network {
  protected:
   explicit Network(NetworkShape shape) : shape_(std::move(shape)) {}
 
+  // Overwrites the first elements of representations [rows][H] with the last
+  // inputs of x [rows][I].
+  void Pass(const float* x, size_t rows, float* representations) const;
+
   NetworkShape shape_;
   std::vector<float> parameters_, gradients_;
-  std::vector<float> representations_;  // [T*B][H], after the ReLU
+  std::vector<float> representations_;  // [T*B][H], after the ReLU, passed
   std::vector<float> predictions_;      // [T*B][A]
   std::vector<NamedTensor> tensors_;
   size_t table_offset_ = 0;

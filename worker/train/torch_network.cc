@@ -237,11 +237,14 @@ class TorchNetwork : public Network {
                     p.data_ptr<float>());
       }
     }
-    const torch::Tensor y = body_->Run(
-        torch::from_blob(const_cast<float*>(x), {steps, lanes, shape_.inputs}),
-        state_);
+    const torch::Tensor inputs =
+        torch::from_blob(const_cast<float*>(x), {steps, lanes, shape_.inputs});
+    const torch::Tensor y = body_->Run(inputs, state_);
     for (torch::Tensor& s : state_) s = s.detach().clone();
-    return torch::relu(y);
+    const int64_t passed = shape_.passed;
+    return torch::cat({inputs.narrow(-1, shape_.inputs - passed, passed),
+                       torch::relu(y).narrow(-1, passed, y.size(-1) - passed)},
+                      -1);
   }
 
   const std::shared_ptr<Body> body_;

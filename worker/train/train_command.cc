@@ -65,7 +65,7 @@ std::vector<OptionField> Fields(Command* c) {
       {"programs", "Only these programs", &c->programs},
       {"architectures", "Only these architectures", &c->architectures},
       {"drop_features",
-       "Leave inputs out: memory, branch, dependences, machines",
+       "Leave inputs out: memory, branch, dependences, machines, cores",
        &c->drop_features},
       {"validate_families", "Families held back for validation",
        &c->plan.validate_families},

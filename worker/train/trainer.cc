@@ -113,7 +113,8 @@ class Run {
         .seed = options_.seed,
         .family = options_.family,
         .bf16 = options_.bf16,
-        .threads = options_.threads};
+        .threads = options_.threads,
+        .passed = data_.encoding.passed};
     auto network = MakeNetwork(shape);
     if (!network.ok()) return network.status();
     network_ = *std::move(network);

@@ -189,7 +189,7 @@ TEST_F(TraceEvidenceTest, KeptRepresentationsGiveTheSame) {
     }
     std::string Description() const override { return like_->Description(); }
     int PreferredLanes() const override { return 1; }
-    absl::Status Run(const compute::LaneBatch&, double*) override {
+    absl::Status RunNetwork(const compute::LaneBatch&, double*) override {
       return absl::InternalError("the network was run");
     }
 

@@ -103,6 +103,7 @@ std::map<std::string, double> RichOracle::Next(const StaticInstruction& s,
   Data(&row);
   Control(&row);
   Run(&row);
+  RunCores(&row);
   return row;
 }
 
@@ -293,6 +294,14 @@ void RichOracle::Control(std::map<std::string, double>* row) {
       redirected_ = redirected_ || path_wrong;
     }
   }
+  target_changed_ = changed;
+  for (int k = 0; k < 3; ++k) {
+    core_wrong_[k] =
+        next_wrong_[k] ||
+        (after_taken && IsReturn(trace_[now - 1].s) && return_wrong) ||
+        (after_taken && !IsReturn(trace_[now - 1].s) &&
+         IsIndirect(trace_[now - 1].s) && path_wrong);
+  }
   bool wrong[6] = {};
   if (Has(s, trace::kConditionalBranch)) {
     auto index = [&](uint64_t history, int bits) {
@@ -317,6 +326,9 @@ void RichOracle::Control(std::map<std::string, double>* row) {
     local_history_[site] = local_history_[site] * 2 + taken;
   }
   direction_wrong_ = wrong[5];
+  next_wrong_[0] = wrong[5];
+  next_wrong_[1] = wrong[0];
+  next_wrong_[2] = wrong[2];
   if (IsCall(s) && taken) {
     returns_.push_back(s.pc + 4);
     if (returns_.size() > 32) returns_.erase(returns_.begin());

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +46,20 @@ class RichOracle {
     std::map<uint64_t, int64_t> stores;  // finish, by instruction
     int64_t fetched = 0, finish = 0, retired = 0, out = 0, channel = 0;
   };
+  // One of the reference cores; times in 24ths of a cycle from the start.
+  struct Core {
+    int64_t fetch = 0, dispatch = 0, issue = 0, finish = 0, retire = 0;
+    int64_t out = 0, exit = 0, drain = 0, barrier = 0, blocked = 0;
+    std::vector<int64_t> retired, dispatched;  // by instruction
+    std::vector<int64_t> integers, vectors, loads, stores, misses;
+    std::map<std::pair<int, int>, int64_t> registers;
+    std::map<uint64_t, int64_t> executed;  // stores, by instruction
+    std::map<int, int64_t> store_sets;     // last executed
+    std::map<uint64_t, int64_t> arrival;   // by slot
+    std::map<uint64_t, int> waiting;       // by slot
+    std::map<int, int64_t> channel;
+    std::map<std::pair<int, int>, int64_t> bank, row;  // by channel, bank
+  };
   struct Levels {
     int of[4] = {0, 0, 0, 0};
   };
@@ -60,6 +75,7 @@ class RichOracle {
   void Data(std::map<std::string, double>* row);
   void Control(std::map<std::string, double>* row);
   void Run(std::map<std::string, double>* row);
+  void RunCores(std::map<std::string, double>* row);
   bool Predict(std::map<uint64_t, int>* counters, uint64_t index, bool taken);
 
   std::vector<Executed> trace_;  // the last is the one at hand
@@ -76,6 +92,14 @@ class RichOracle {
   uint64_t history_ = 0, path_ = 0;
   bool direction_wrong_ = false;
   Machine machines_[12];
+
+  // Of the cores; what was set for the instruction at hand first.
+  bool core_wrong_[3] = {}, next_wrong_[3] = {}, target_changed_ = false;
+  std::map<uint64_t, Stack> data_128_, fetch_128_, fetch_256_;
+  std::map<uint64_t, uint64_t> pages_, granules_, granule_stores_, lines_;
+  std::set<uint64_t> written_;
+  std::map<uint64_t, int> store_set_;
+  Core cores_[32];
 };
 
 }  // namespace perfvec::compute

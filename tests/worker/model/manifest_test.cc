@@ -69,6 +69,41 @@ TEST(ManifestTest, TheSchemaDecidesWhichFeaturesThereAre) {
               HasSubstr("expected 110, found 51"));
 }
 
+TEST(ManifestTest, PassedInputsAreTheLastOnesAndTheReferenceCores) {
+  absl::StatusOr<std::string> text =
+      SerializeManifest(SmallCoresManifest(1, 4, 3));
+  ASSERT_TRUE(text.ok()) << text.status();
+  absl::StatusOr<Manifest> m = ParseManifest(*text, "m");
+  ASSERT_TRUE(m.ok()) << m.status();
+  EXPECT_EQ(m->inputs.passed, 3);
+  EXPECT_EQ(*SerializeManifest(*m), *text);
+  // They change what the model computes, so they are of its identity.
+  EXPECT_NE(CanonicalDefinition(*m),
+            CanonicalDefinition(SmallCoresManifest(1, 4, 0)));
+
+  auto message = [&](absl::string_view key, const Json& value) {
+    Json json = Json::parse(*text);
+    if (key == "passed_inputs") {
+      json[key] = value;
+    } else {
+      json["inputs"].back()[key] = value;
+    }
+    const absl::Status s = ParseManifest(json.dump(), "m").status();
+    EXPECT_EQ(s.code(), absl::StatusCode::kInvalidArgument) << key;
+    return std::string(s.message());
+  };
+  EXPECT_THAT(message("passed_inputs", 5),
+              HasSubstr("\"passed_inputs\": expected an integer from 0 to 4, "
+                        "found 5"));
+  EXPECT_THAT(message("passed_inputs", -1), HasSubstr("\"passed_inputs\""));
+  EXPECT_THAT(message("passed_inputs", "3"), HasSubstr("\"passed_inputs\""));
+  constexpr char kAsPassed[] = "as a passed input: a reference core's growth";
+  EXPECT_THAT(message("feature", 109), HasSubstr(kAsPassed));
+  EXPECT_THAT(message("transform", "log2_1p"), HasSubstr(kAsPassed));
+  EXPECT_THAT(message("mean", 1), HasSubstr(kAsPassed));
+  EXPECT_THAT(message("std", 100), HasSubstr(kAsPassed));
+}
+
 struct BadCase {
   const char* name;
   std::function<void(Json&)> change;
@@ -112,7 +147,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "\"mode\": expected stream or window, found both"},
         BadCase{
             "Schema", [](Json& j) { j["feature_schema"] = "x"; },
-            "\"feature_schema\": expected perfvec-51-v1 or perfvec-rich-v1, "
+            "\"feature_schema\": expected perfvec-51-v1, perfvec-rich-v1 or "
+            "perfvec-rich-v2, "
             "found x"},
         BadCase{"NoInputs", [](Json& j) { j["inputs"] = Json::array(); },
                 "\"inputs (their number)\": expected an integer from 1"},

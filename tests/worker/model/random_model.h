@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "worker/features/rich_schema.h"
 #include "worker/model/foundation_model.h"
 
 namespace perfvec::compute {
@@ -50,6 +51,21 @@ inline Manifest SmallRichManifest(int layers, int width) {
   for (int i = kFeatureCount; i < schema.count(); ++i) {
     m.inputs.columns.push_back(
         {i, InputColumn::Transform::kLog2OnePlus, 0, 2, 4});
+  }
+  return m;
+}
+
+// The same with the reference cores' growth as further inputs, the last
+// `passed` of them passed on.
+inline Manifest SmallCoresManifest(int layers, int width, int passed) {
+  Manifest m = SmallRichManifest(layers, width);
+  const FeatureSchema& schema = CoresFeatureSchema();
+  m.feature_schema = std::string(schema.id);
+  m.inputs.feature_count = schema.count();
+  m.inputs.passed = passed;
+  for (int i = kRichFeatureCount; i < schema.count(); ++i) {
+    m.inputs.columns.push_back(
+        {i, InputColumn::Transform::kIdentity, 0, 0, 256});
   }
   return m;
 }

@@ -111,6 +111,52 @@ TEST(CpuRepresenterTest, SaturatedGatesStayExact) {
   }
 }
 
+TEST(CpuRepresenterTest, PassedInputsTakeThePlaceOfTheFirstElements) {
+  constexpr int kWidth = 8, kPassed = 3;
+  auto model = [](int passed) {
+    return std::make_shared<const FoundationModel>(
+        *RandomModel(SmallCoresManifest(2, kWidth, passed), kSeed));
+  };
+  auto passing = model(kPassed), plain = model(0);
+  const size_t columns = passing->manifest().inputs.width();
+  std::vector<float> inputs = RandomRows(80 * columns, kSeed);
+  for (float& x : inputs) x = std::abs(x);
+  const std::vector<Lane> lanes = MixedLanes();
+  size_t rows = 0;
+  for (const Lane& lane : lanes) rows += lane.kept;
+  std::vector<float> outputs[2];
+  std::vector<double> sums[2];
+  for (int i = 0; i < 2; ++i) {
+    outputs[i].resize(rows * kWidth);
+    sums[i].resize(lanes.size() * kWidth);
+    auto back_end = *MakeCpuRepresenter(i == 0 ? passing : plain, {});
+    const absl::Status s = back_end->Run(
+        {inputs.data(), lanes, outputs[i].data()}, sums[i].data());
+    ASSERT_TRUE(s.ok()) << s;
+  }
+  const float* output[2] = {outputs[0].data(), outputs[1].data()};
+  for (size_t l = 0; l < lanes.size(); ++l) {
+    double expected[kPassed] = {};
+    for (int r = lanes[l].first_row + lanes[l].steps - lanes[l].kept;
+         r < lanes[l].first_row + lanes[l].steps; ++r) {
+      for (int k = 0; k < kWidth; ++k) {
+        if (k >= kPassed) {
+          EXPECT_EQ(output[0][k], output[1][k]);
+          continue;
+        }
+        const float x = r < 0 ? 0 : inputs[(r + 1) * columns - kPassed + k];
+        EXPECT_EQ(output[0][k], x);
+        expected[k] += x;
+      }
+      for (const float*& o : output) o += kWidth;
+    }
+    for (int k = 0; k < kWidth; ++k) {
+      EXPECT_EQ(sums[0][l * kWidth + k],
+                k < kPassed ? expected[k] : sums[1][l * kWidth + k]);
+    }
+  }
+}
+
 TEST(CpuRepresenterTest, AllInstructionSetsGiveTheSameBits) {
   auto model = Model(2, 40);
   const std::vector<float> inputs =

@@ -67,15 +67,15 @@ TEST(ProgramVectorTest, RoundsToUnitsOnceAndBack) {
   EXPECT_EQ(sum.instructions(), 1024);
 }
 
-// The bound of the header: 2^62 instructions of output 1 neither overflow nor
-// are refused, and one more is.
+// The bound of the header: 2^62 instructions of output 4096 neither overflow
+// nor are refused, and one more is.
 TEST(ProgramVectorTest, TheLargestSumFits) {
   ProgramVectorAccumulator sum(kId, 3);
   const uint64_t half = ProgramVectorAccumulator::kMaxInstructions / 2;
-  const double segment[] = {static_cast<double>(half), 0, 1};
+  const double segment[] = {4096 * static_cast<double>(half), 0, 1};
   ASSERT_TRUE(sum.AddSegment(segment, half).ok());
   ASSERT_TRUE(sum.Merge(ProgramVectorAccumulator(sum)).ok());
-  EXPECT_EQ(sum.Vector(), (std::vector<double>{std::ldexp(1.0, 62), 0, 2}));
+  EXPECT_EQ(sum.Vector(), (std::vector<double>{std::ldexp(1.0, 74), 0, 2}));
   EXPECT_TRUE(*ProgramVectorAccumulator::Parse(sum.Serialize()) == sum);
   const double one[] = {1, 1, 1};
   EXPECT_EQ(sum.AddSegment(one, 1).code(), absl::StatusCode::kOutOfRange);
@@ -85,12 +85,12 @@ TEST(ProgramVectorTest, TheLargestSumFits) {
 TEST(ProgramVectorTest, ImpossibleSegmentsAreRefusedWhole) {
   ProgramVectorAccumulator sum(kId, 3);
   const std::string before = sum.Serialize();
-  for (double bad : {-1e-300, 10.0000001, std::nan(""),
+  for (double bad : {-1e-300, 40960.001, std::nan(""),
                      std::numeric_limits<double>::infinity()}) {
     const double segment[] = {1, 2, bad};
     const absl::Status s = sum.AddSegment(segment, 10);
     EXPECT_EQ(s.code(), absl::StatusCode::kOutOfRange) << bad;
-    EXPECT_THAT(std::string(s.message()), HasSubstr("element 2 in [0, 10]"));
+    EXPECT_THAT(std::string(s.message()), HasSubstr("element 2 in [0, 40960]"));
   }
   EXPECT_EQ(sum.Serialize(), before);
 }
@@ -136,10 +136,10 @@ TEST(ProgramVectorTest, SerialisesAndRefusesDamage) {
   EXPECT_THAT(message(b), HasSubstr("instructions"));
   b = bytes;
   b[48 + 15] = '\xff';  // negative
-  EXPECT_THAT(message(b), HasSubstr("element 0 is outside [0, 1024]"));
+  EXPECT_THAT(message(b), HasSubstr("element 0 is outside [0, 4096 * 1024]"));
   b = bytes;
-  b[48 + 16 + 8] = 1;  // 2^64 units = 4096
-  EXPECT_THAT(message(b), HasSubstr("element 1 is outside [0, 1024]"));
+  b[48 + 16 + 9] = 8;  // 2^75 units = 2 * 4096 * 1024
+  EXPECT_THAT(message(b), HasSubstr("element 1 is outside [0, 4096 * 1024]"));
 }
 
 }  // namespace

@@ -82,14 +82,19 @@ TEST_F(RepresentTraceTest, IsExtractionThenRepresentation) {
   EXPECT_EQ(sum->Serialize(), stream->Finish()->Serialize());
 }
 
-TEST_F(RepresentTraceTest, TakesTheFeaturesThatTheModelNames) {
-  Manifest m = SmallRichManifest(1, 8);
+class RepresentTraceSchemaTest : public RepresentTraceTest,
+                                 public ::testing::WithParamInterface<bool> {};
+
+TEST_P(RepresentTraceSchemaTest, TakesTheFeaturesThatTheModelNames) {
+  const bool cores = GetParam();
+  Manifest m = cores ? SmallCoresManifest(1, 8, 5) : SmallRichManifest(1, 8);
   m.segment_length = 256;
   m.warm_up = 63;
   back_end_ = *MakeCpuRepresenter(
       std::make_shared<const FoundationModel>(*RandomModel(m, kSeed)), {});
   auto stream = StreamRepresenter::Create(back_end_.get(), {}, {});
-  FeatureExtractor extractor(RichFeatureSchema());
+  FeatureExtractor extractor(cores ? CoresFeatureSchema()
+                                   : RichFeatureSchema());
   for (const trace::TraceChunk& chunk : chunks_) {
     std::vector<float> features(chunk.block.size() *
                                 extractor.schema().count());
@@ -107,6 +112,8 @@ TEST_F(RepresentTraceTest, TakesTheFeaturesThatTheModelNames) {
   ASSERT_TRUE(part->Merge(*Represent(options, bytes_)).ok());
   EXPECT_EQ(part->Serialize(), sum->Serialize());
 }
+
+INSTANTIATE_TEST_SUITE_P(Schemas, RepresentTraceSchemaTest, ::testing::Bool());
 
 TEST_F(RepresentTraceTest, RangesMergeToTheWhole) {
   RepresentTraceOptions options;

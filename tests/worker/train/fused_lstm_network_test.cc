@@ -36,11 +36,17 @@ struct Case {
 };
 
 // Odd sizes: partial panels, tiles, pairs of rows and blocks of sums.
+NetworkShape PassedInputs(NetworkShape shape, int passed) {
+  shape.passed = passed;
+  return shape;
+}
+
 std::vector<Case> Cases() {
   return {{{5, 16, 1, 3, 7}, 6, 3},
           {{33, 96, 2, 77, 7}, 7, 13},
           {{130, 144, 3, 65, 7}, 5, 1},
-          {{51, 64, 2, 20, 7}, 90, 13}};
+          {{51, 64, 2, 20, 7}, 90, 13},
+          {PassedInputs({33, 96, 2, 77, 7}, 20), 7, 13}};
 }
 
 class FusedLstmNetworkTest : public testing::TestWithParam<bool> {

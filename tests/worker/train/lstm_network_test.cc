@@ -54,10 +54,14 @@ std::vector<double> Reference(const LstmNetwork& net,
         }
         in = hidden;
       }
+      for (int j = 0; j < s.passed; ++j) {
+        in[j] = row[s.inputs - s.passed + j];
+      }
       for (int a = 0; a < s.architectures; ++a) {
         double y = 0;
         for (int j = 0; j < s.width; ++j) {
-          y += std::max(0.0, in[j]) * p[net.table_offset() + a * s.width + j];
+          const double r = j < s.passed ? in[j] : std::max(0.0, in[j]);
+          y += r * p[net.table_offset() + a * s.width + j];
         }
         out.push_back(y);
       }
@@ -76,6 +80,24 @@ TEST(LstmNetworkTest, ForwardIsTheDefinition) {
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_NEAR(net.predictions()[i], expected[i], 2e-6) << i;
   }
+}
+
+TEST(LstmNetworkTest, PassedInputsAreTheFirstElements) {
+  LstmNetwork net({.inputs = 5,
+                   .width = 16,
+                   .layers = 2,
+                   .architectures = 3,
+                   .seed = 7,
+                   .passed = 2});
+  const std::vector<float> x = Random(kSteps * kLanes * 5, 1);
+  net.ResetLanes(kLanes);
+  net.Forward(x.data(), kSteps, kLanes);
+  const std::vector<double> expected = Reference(net, x);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(net.predictions()[i], expected[i], 2e-6) << i;
+  }
+  EXPECT_EQ(net.representations()[16], x[8]);
+  EXPECT_EQ(net.representations()[17], x[9]);
 }
 
 TEST(LstmNetworkTest, StateIsCarriedFromPieceToPiece) {
@@ -122,8 +144,14 @@ TEST(MakeNetworkTest, NamesTheFieldThatIsWrong) {
 }
 
 // Reference() in double precision makes finite differences exact enough.
-TEST(LstmNetworkTest, BackwardIsTheDerivative) {
-  LstmNetwork net({5, 16, 2, 3, 7});
+void ExpectDerivative(int passed) {
+  SCOPED_TRACE(passed);
+  LstmNetwork net({.inputs = 5,
+                   .width = 16,
+                   .layers = 2,
+                   .architectures = 3,
+                   .seed = 7,
+                   .passed = passed});
   const std::vector<float> x = Random(kSteps * kLanes * 5, 1);
   const std::vector<float> y = Random(kSteps * kLanes * 3, 2);
   const auto loss = [&] {
@@ -154,6 +182,11 @@ TEST(LstmNetworkTest, BackwardIsTheDerivative) {
     ++checked;
   }
   EXPECT_GT(checked, 200);
+}
+
+TEST(LstmNetworkTest, BackwardIsTheDerivative) {
+  ExpectDerivative(0);
+  ExpectDerivative(3);
 }
 
 }  // namespace
