@@ -3,11 +3,11 @@
 prints the table of errors on families left out (docs/evaluation.md).
 
     tests/bench/ablation.py --worker build/release/worker/perfvec-worker \\
-        --data DATA --cache CACHE --out DIR [--more EXTRA ...] [ROW ...]
+        --data DATA [EXTRA ...] --cache CACHE --out DIR [--rows ROW ...]
 
 Every row gets the same number of instruction updates. A row's report lies in
 DIR; a row that is there is not repeated, and an interrupted one goes on from its
-checkpoint. --jobs 2 trains two rows side by side, a thread each.
+checkpoint. --jobs 2 trains two rows side by side, --threads each.
 """
 
 import argparse
@@ -23,7 +23,7 @@ INSTRUCTIONS_PER_UPDATE = 64 * 96
 TWENTY = 20  # architectures of the row of that name
 
 
-def rows(architectures, more):
+def rows(architectures):
     """Name -> (what it is, options)."""
     some = random.Random(20).sample(architectures, TWENTY)
     table = {
@@ -35,10 +35,13 @@ def rows(architectures, more):
                         ["--features", "perfvec-51-v1"]),
         "mse": ("plain MSE", ["--loss", "mse", "--window-weight", "0"]),
         "no-window": ("no loss on pieces' sums", ["--window-weight", "0"]),
-        "no-machines": ("without reference machines",
-                        ["--drop-features", "machines"]),
-        "no-memory-branch": ("without memory, branches, reference machines",
-                             ["--drop-features", "memory,branch,machines"]),
+        "no-cores": ("without reference cores",
+                     ["--drop-features", "cores"]),
+        "no-machines": ("without reference machines and cores",
+                        ["--drop-features", "machines,cores"]),
+        "no-memory-branch": ("without memory, branches, machines, cores",
+                             ["--drop-features",
+                              "memory,branch,machines,cores"]),
         "linear": ("linear", ["--family", "linear"]),
         "mlp": ("MLP", ["--family", "mlp"]),
         "gru": ("GRU-2-256", ["--family", "gru"]),
@@ -56,10 +59,8 @@ def rows(architectures, more):
         "architectures-20": ("20 architectures",
                              ["--architectures", ",".join(some)]),
         "lcs_dp-in": ("lcs_dp moved into training", []),
+        "first-folder": ("without the programs of further folders", []),
     }
-    if more:
-        table["more"] = ("with the programs simulated in addition",
-                         ["--data", *more])
     return table, some
 
 
@@ -69,17 +70,13 @@ def train(args, name, options):
         return
     families = [f for f in args.validate_families.split(",")
                 if f != name.removesuffix("-in")]
-    data = [str(args.data)]
-    if "--data" in options:
-        at = options.index("--data")
-        data += options[at + 1:]
-        options = options[:at]
+    data = args.data[:1] if name == "first-folder" else args.data
     lstm = not any(o in ("linear", "mlp", "gru", "bilstm", "transformer")
                    for o in options)
     partial = report.with_suffix(".partial")
     command = [args.worker, "train", "--config", args.config, "--data", *data,
                "--cache", args.cache, "--updates", str(args.updates),
-               "--threads", "1", "--fit-instructions", "20000",
+               "--threads", str(args.threads), "--fit-instructions", "20000",
                "--validate-families", ",".join(families), "--checkpoint",
                args.out / f"{name}.checkpoint", "--report", partial,
                "--log", args.out / f"{name}.log", *options]
@@ -113,13 +110,13 @@ def rate(log):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--worker", required=True)
-    parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--more", nargs="*", default=[])
+    parser.add_argument("--data", type=pathlib.Path, nargs="+", required=True)
     parser.add_argument("--cache", required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--updates", type=int, default=4900)
+    parser.add_argument("--updates", type=int, default=5000)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("rows", nargs="*", help="default: all")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rows", nargs="*", help="default: all")
     args = parser.parse_args()
     root = pathlib.Path(__file__).resolve().parents[2]
     args.config = root / "deploy/training/default.json"
@@ -128,10 +125,10 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     architectures = [
         a["name"]
-        for a in json.loads((args.data / "architectures.json").read_text())
+        for a in json.loads((args.data[0] / "architectures.json").read_text())
         if a["split"] == "seen"]
-    table, some = rows(architectures, args.more)
-    unknown = set(args.rows) - set(table)
+    table, some = rows(architectures)
+    unknown = set(args.rows or []) - set(table)
     if unknown:
         sys.exit(f"no row {', '.join(sorted(unknown))}; there are "
                  f"{', '.join(table)}")
