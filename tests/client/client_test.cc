@@ -45,6 +45,7 @@ class ClientTest : public ::testing::Test {
     ClientOptions options;
     options.server = "127.0.0.1:" + std::to_string(port);
     options.retry.initial_backoff = absl::Milliseconds(20);
+    options.retry.max_attempts = 12;  // a restart outlasts five
     auto client = Client::Create(options);
     EXPECT_TRUE(client.ok()) << client.status();
     return *std::move(client);
