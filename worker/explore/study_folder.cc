@@ -102,6 +102,34 @@ absl::Status ReadDesigns(const std::string& path, StudyFolder& folder) {
   return absl::OkStatus();
 }
 
+absl::Status SetInstructions(const std::string& path, const json& from,
+                             StudyProgram* program) {
+  const json count = from.value("instructions", json());
+  if (!count.is_number_unsigned() || count.get<uint64_t>() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": ", program->name, ": expected a positive number of ",
+        "instructions, found ", count.dump()));
+  }
+  program->instructions = count.get<uint64_t>();
+  return absl::OkStatus();
+}
+
+// Of a time for each design.
+absl::Status SetTotals(const std::string& path, const json& totals,
+                       const StudyFolder& folder, StudyProgram* program) {
+  for (const StudyDesign& design : folder.designs) {
+    const json time =
+        totals.is_object() ? totals.value(design.name, json()) : json();
+    if (!time.is_number() || !(time.get<double>() > 0)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": expected a positive total of ", program->name,
+                       " on ", design.name, ", found ", time.dump()));
+    }
+    program->simulated.push_back(time.get<double>());
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadPrograms(const std::string& path, StudyFolder& folder) {
   PERFVEC_ASSIGN_OR_RETURN(const json list, ReadJson(path));
   if (!list.is_array() || list.empty() || list.size() > kMaxPrograms) {
@@ -113,19 +141,13 @@ absl::Status ReadPrograms(const std::string& path, StudyFolder& folder) {
     StudyProgram program;
     PERFVEC_ASSIGN_OR_RETURN(program.name, ReadName(path, i, list[i], names));
     const json role = list[i].value("role", json());
-    const json count = list[i].value("instructions", json());
     if (role != "train" && role != "target") {
       return absl::InvalidArgumentError(absl::StrCat(
           path, ": ", program.name,
           ": expected the role \"train\" or \"target\", found ", role.dump()));
     }
-    if (!count.is_number_unsigned() || count.get<uint64_t>() == 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": ", program.name, ": expected a positive number of ",
-          "instructions, found ", count.dump()));
-    }
     program.training = role == "train";
-    program.instructions = count.get<uint64_t>();
+    PERFVEC_RETURN_IF_ERROR(SetInstructions(path, list[i], &program));
     folder.programs.push_back(std::move(program));
   }
   return absl::OkStatus();
@@ -137,16 +159,7 @@ absl::Status ReadTotals(const std::string& path, StudyFolder& folder) {
   for (StudyProgram& program : folder.programs) {
     const json row =
         totals.is_object() ? totals.value(program.name, json()) : json();
-    for (const StudyDesign& design : folder.designs) {
-      const json time =
-          row.is_object() ? row.value(design.name, json()) : json();
-      if (!time.is_number() || !(time.get<double>() > 0)) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(path, ": expected a positive total of ", program.name,
-                         " on ", design.name, ", found ", time.dump()));
-      }
-      program.simulated.push_back(time.get<double>());
-    }
+    PERFVEC_RETURN_IF_ERROR(SetTotals(path, row, folder, &program));
   }
   return absl::OkStatus();
 }
@@ -217,24 +230,9 @@ absl::StatusOr<StudyFolder> ReadVariants(const std::string& directory,
   for (size_t i = 0; i < list.size(); ++i) {
     StudyProgram program;
     PERFVEC_ASSIGN_OR_RETURN(program.name, ReadName(path, i, list[i], names));
-    const json count = list[i].value("instructions", json());
     const json totals = list[i].value("total", json());
-    if (!count.is_number_unsigned() || count.get<uint64_t>() == 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": ", program.name, ": expected a positive number of ",
-          "instructions, found ", count.dump()));
-    }
-    program.instructions = count.get<uint64_t>();
-    for (const StudyDesign& design : folder.designs) {
-      const json time =
-          totals.is_object() ? totals.value(design.name, json()) : json();
-      if (!time.is_number() || !(time.get<double>() > 0)) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(path, ": expected a positive total of ", program.name,
-                         " on ", design.name, ", found ", time.dump()));
-      }
-      program.simulated.push_back(time.get<double>());
-    }
+    PERFVEC_RETURN_IF_ERROR(SetInstructions(path, list[i], &program));
+    PERFVEC_RETURN_IF_ERROR(SetTotals(path, totals, folder, &program));
     folder.programs.push_back(std::move(program));
   }
   return folder;
