@@ -169,8 +169,6 @@ class DraftUpload::Sender {
       Attempt attempt;
       if (!begun) {
         attempt = Begin();
-        // A server that knows of no drafts has refused.
-        if (attempt.status.ok() && upload_.piece_size_bytes() == 0) return;
       } else {
         const uint64_t from = upload_.committed_size_bytes();
         const uint64_t end = AwaitPieces(from, upload_.piece_size_bytes());
@@ -183,6 +181,8 @@ class DraftUpload::Sender {
         }
       }
       begun = attempt.status.ok();
+      // A server that knows of drafts says in what pieces it takes them.
+      if (begun && upload_.piece_size_bytes() == 0) return;
       if (begun) {
         absl::MutexLock lock(&mutex_);
         committed_bytes_ = upload_.committed_size_bytes();
