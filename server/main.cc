@@ -24,10 +24,10 @@ std::string HostOf(const std::string& address) {
   return address.substr(0, address.rfind(':'));
 }
 
-// The first signal drains, the second ends the process at once.
-void WaitForSignal(ServerCore& server) {
-  boost::asio::io_context io;
-  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
+// The first signal drains, the second ends the process at once. `signals` may
+// have caught the first before.
+void WaitForSignal(boost::asio::io_context& io,
+                   boost::asio::signal_set& signals, ServerCore& server) {
   std::thread drain;
   signals.async_wait([&](const boost::system::error_code&, int signal) {
     spdlog::info("{}: finishing calls in flight; again to stop at once",
@@ -145,6 +145,10 @@ int main(int argc, char** argv) {
     spdlog::critical("{}", server.status().ToString());
     return EXIT_FAILURE;
   }
+  // Caught before anybody is told that the server serves: what is stopped then
+  // must drain, too.
+  boost::asio::io_context io;
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
   spdlog::info("listening on {}:{}", HostOf(options.listen), (*server)->port());
   if ((*server)->metrics_port() != 0) {
     spdlog::info("metrics on {}:{}", HostOf(options.metrics_listen),
@@ -154,7 +158,7 @@ int main(int argc, char** argv) {
     spdlog::info("web page and JSON on http://{}:{}/",
                  HostOf(options.http.listen), (*server)->http_port());
   }
-  WaitForSignal(**server);
+  WaitForSignal(io, signals, **server);
   server->reset();
   spdlog::info("stopped");
   return EXIT_SUCCESS;

@@ -276,5 +276,53 @@ TEST_F(ServerKillTest, ServerAndWorkersKilledTogetherLeaveOneResultForEach) {
   for (const auto& [name, path] : paths) ExpectVector(name, path);
 }
 
+TEST_F(ServerKillTest, ASignalRightAfterTheStartDrains) {
+  auto server = testing::Process::Start(
+      {{testing::BinaryPath("server/perfvec-server"), "--data-dir", data_dir_,
+        "--listen", "127.0.0.1:0", "--metrics-listen", "", "--http-listen",
+        ""}});
+  ASSERT_TRUE(server.ok()) << server.status();
+  ASSERT_TRUE((*server)->WaitFor("listening on", kSoon).ok());
+  ASSERT_TRUE((*server)->Signal(SIGTERM).ok());
+  const auto code = (*server)->Wait(kSoon);
+  ASSERT_TRUE(code.ok()) << code.status();
+  EXPECT_EQ(*code, 0) << (*server)->Describe();
+  EXPECT_THAT((*server)->err(), ::testing::HasSubstr("stopped"));
+}
+
+TEST_F(ServerKillTest, ASecondSignalEndsADrainAtOnce) {
+  StartServer({{"--drain-seconds", "100000"}});
+  // An upload that has begun and goes on for ever.
+  const auto stub = api::TraceService::NewStub(Channel());
+  api::BeginUploadRequest begin;
+  begin.set_sha256(std::string(64, 'a'));
+  begin.set_size_bytes(1 << 20);
+  api::Upload upload;
+  grpc::ClientContext begun;
+  ASSERT_TRUE(stub->BeginUpload(&begun, begin, &upload).ok());
+  grpc::ClientContext context;
+  auto writer = stub->WriteUpload(&context, &upload);
+  api::WriteUploadRequest request;
+  request.mutable_header()->set_upload_id(upload.upload_id());
+  ASSERT_TRUE(writer->Write(request));
+  // Calls of one connection come in their order.
+  api::GetUploadRequest get;
+  get.set_upload_id(upload.upload_id());
+  grpc::ClientContext got;
+  ASSERT_TRUE(stub->GetUpload(&got, get, &upload).ok());
+
+  ASSERT_TRUE(server_->Signal(SIGTERM).ok());
+  ASSERT_TRUE(server_->WaitFor("finishing calls in flight", kSoon).ok());
+  ASSERT_TRUE(server_->running());
+  ASSERT_TRUE(server_->Signal(SIGTERM).ok());
+  const auto code = server_->Wait(kSoon);
+  ASSERT_TRUE(code.ok()) << code.status();
+  EXPECT_EQ(*code, EXIT_FAILURE);
+  EXPECT_THAT(server_->err(), ::testing::Not(::testing::HasSubstr("stopped")));
+  EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  server_.reset();
+  StartServer();  // what it left is sound
+}
+
 }  // namespace
 }  // namespace perfvec::crash
