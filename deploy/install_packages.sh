@@ -26,7 +26,8 @@ case "${1:-}" in
     packages+=(libgtest-dev libgmock-dev clang-format zstd python3
       libdnnl-dev python3-numpy python3-torch
       prometheus bash-completion man-db qemu-user chromium
-      slurmctld slurmd slurm-client lua-socket lua-cjson systemd lintian)
+      slurmctld slurmd slurm-client lua-socket lua-cjson python3-grpcio
+      systemd lintian)
     ;;
   *)
     echo "usage: deploy/install_packages.sh build|test" >&2

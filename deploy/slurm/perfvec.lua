@@ -21,6 +21,7 @@ local M = {}
 local MAX_FILE_BYTES = 4 * 2 ^ 20
 local MAX_ANSWER_BYTES = 256 * 2 ^ 10
 local MAX_CACHED = 200
+local STALE_SECONDS = 86400
 local OBJECTIVES = {
   time = "OBJECTIVE_TIME", node_hours = "OBJECTIVE_TIME",
   energy = "OBJECTIVE_ENERGY", cost = "OBJECTIVE_COST",
@@ -72,7 +73,7 @@ function M.load_site(path)
   site.deadline = (tonumber(site.deadline_ms) or 50) / 1000
   site.tolerance = tonumber(site.tolerance) or 0.02
   site.cache_seconds = tonumber(site.cache_seconds) or 300
-  site.retry_seconds = tonumber(site.retry_seconds) or 5
+  site.retry_seconds = tonumber(site.retry_seconds) or 2
   site.program_from = site.program_from or { "comment", "environment" }
   site.environment = site.environment or "PERFVEC_PROGRAM"
   if not OBJECTIVES[site.objective] then
@@ -296,7 +297,7 @@ local function write_cache(path, cache)
   local now = os.time()
   for key, entry in pairs(cache) do
     if count > MAX_CACHED or type(entry) ~= "table" or
-        (tonumber(entry["until"]) or 0) < now then
+        (tonumber(entry["until"]) or 0) + STALE_SECONDS < now then
       cache[key] = nil
       count = count - 1
     end
@@ -323,16 +324,21 @@ local function ask_cached(site, program, hash)
   local down_key = "down " .. site.server
   local path = cache_path()
   local cache = path and read_json(path) or {}
-  local function fresh(entry)
+  local function fresh(entry, more)
     local ends = type(entry) == "table" and tonumber(entry["until"]) or 0
-    return ends > now and ends <= now + 86400
+    return ends + (more or 0) > now and ends <= now + 86400
   end
-  if fresh(cache[key]) and type(cache[key].answer) == "table" and
-      type(cache[key].answer.values) == "table" then
-    return cache[key].answer
+  local known = type(cache[key]) == "table" and cache[key].answer
+  if type(known) ~= "table" or type(known.program) ~= "string" or
+      type(known.values) ~= "table" then
+    known = nil
   end
+  if known and fresh(cache[key]) then return known end
+  -- An old answer is better than none from a service that is silent.
+  local old = known and site.cache_seconds > 0 and
+      fresh(cache[key], STALE_SECONDS) and known or nil
   if fresh(cache[down_key]) then
-    return nil, tostring(cache[down_key].why) .. " (a moment ago)"
+    return old, tostring(cache[down_key].why) .. " (a moment ago)"
   end
   local answer, why, down = ask(site, program, hash, deadline)
   if answer then
@@ -341,7 +347,7 @@ local function ask_cached(site, program, hash)
     cache[down_key] = { why = why, ["until"] = now + site.retry_seconds }
   end
   if path and (answer or down) then write_cache(path, cache) end
-  return answer, why
+  return answer or down and old or nil, why
 end
 
 -- --- The hint ----------------------------------------------------------------

@@ -1,13 +1,30 @@
 """perfvec-server and a worker of this build, with the bundled model.
 
     with Service(BIN, SOURCE, folder) as service:
-        service.add_samples()
+        service.add("kdtree_nn", "trace.txt", "trace.sq.txt")
         service.perfvec("rank", "kdtree_nn")
 """
 
 import re
 import signal
 import subprocess
+
+
+def cut_text_pair(text, store, folder, instructions):
+    """The paths of the first `instructions` of gem5's text pair."""
+    def lines(path):
+        return subprocess.run(
+            ["zstd", "-dc", path], check=True, text=True,
+            stdout=subprocess.PIPE).stdout.splitlines(keepends=True)
+
+    # A store has nine numbers here, and the rest in the other file.
+    head = lines(text)[:instructions]
+    stores = sum(len(line.split()) == 9 for line in head)
+    paths = [f"{folder}/trace.txt", f"{folder}/trace.sq.txt"]
+    for path, part in zip(paths, (head, lines(store)[:stores])):
+        with open(path, "w") as file:
+            file.writelines(part)
+    return paths
 
 
 class Service:
@@ -51,6 +68,9 @@ class Service:
         """The server takes connections and says nothing more."""
         self.processes[0].send_signal(signal.SIGSTOP)
 
+    def go_on(self):
+        self.processes[0].send_signal(signal.SIGCONT)
+
     def kill(self):
         self.processes[0].kill()
         self.processes[0].wait()
@@ -70,10 +90,3 @@ class Service:
         trace = f"{self.folder}/{name}.pvt"
         self.perfvec("import", "--trace", text, "--store", store, "-o", trace)
         self.perfvec("upload", trace, "--program", name, "--wait")
-
-    def add_samples(self):
-        sample = f"{self.source}/deploy/samples"
-        self.add("kdtree_nn", sample + "/kdtree_nn/trace.txt.zst",
-                 sample + "/kdtree_nn/trace.sq.txt.zst")
-        self.perfvec("upload", sample + "/zlib_deflate.pvt", "--program",
-                     "zlib_deflate", "--wait")

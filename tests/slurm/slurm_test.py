@@ -27,25 +27,6 @@ def lines_of_perfvec(text):
     return re.findall(r"(?<=lua: perfvec: ).*", text)
 
 
-def cut_sample(folder, instructions):
-    """The beginning of the bundled text pair."""
-    sample = f"{SOURCE}/deploy/samples/kdtree_nn"
-
-    def lines(name):
-        return subprocess.run(
-            ["zstd", "-dc", f"{sample}/{name}"], check=True, text=True,
-            stdout=subprocess.PIPE).stdout.splitlines(keepends=True)
-
-    # A store has nine numbers here, and the rest in the other file.
-    head = lines("trace.txt.zst")[:instructions]
-    stores = sum(len(line.split()) == 9 for line in head)
-    paths = [f"{folder}/trace.txt", f"{folder}/trace.sq.txt"]
-    for path, part in zip(paths, (head, lines("trace.sq.txt.zst")[:stores])):
-        with open(path, "w") as file:
-            file.writelines(part)
-    return paths
-
-
 class SlurmTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -53,7 +34,10 @@ class SlurmTest(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         cls.service = cls.enterClassContext_(
             service.Service(BIN, SOURCE, cls.folder))
-        cls.service.add("prog", *cut_sample(cls.folder, 8000))
+        sample = f"{SOURCE}/deploy/samples/kdtree_nn"
+        cls.service.add("prog", *service.cut_text_pair(
+            f"{sample}/trace.txt.zst", f"{sample}/trace.sq.txt.zst",
+            cls.folder, 8000))
         cls.environment = site_files.write(
             cls.folder, cls.service.http, KINDS,
             program_from=["comment", "environment", "executable"])
@@ -211,6 +195,32 @@ class SlurmTest(unittest.TestCase):
             with open(self.folder + "/perfvec-slurm.json", "w") as file:
                 file.write(text)
             self.assertEqual(self.submit(name)[1][0][:12], "prog: prefer")
+
+    def test_old_answers_count_while_the_service_is_silent(self):
+        name = "--comment=perfvec=prog"
+        self.site(cache_seconds=1)
+        best = [f"prog: prefer={self.best()}"]
+        self.assertEqual(self.submit(name)[1], best)
+        cache = self.folder + "/perfvec-slurm.json"
+        with open(cache) as file:
+            kept = json.load(file)
+        for entry in kept.values():
+            entry["until"] -= 3600
+        with open(cache, "w") as file:
+            json.dump(kept, file)
+        # The key has the address: the same one, and nobody there.
+        self.service.stop_answering()
+        try:
+            self.site(cache_seconds=1, deadline_ms=50)
+            self.assertEqual(self.submit(name)[1], best)
+            self.assertEqual(self.submit(name)[1], best)  # a moment ago
+            for entry in kept.values():
+                entry["until"] -= 86400
+            with open(cache, "w") as file:
+                json.dump(kept, file)
+            self.assert_untouched("timeout", name)
+        finally:
+            self.service.go_on()
 
     def test_check_and_learn(self):
         said = self.perfvec_slurm("check").stdout
