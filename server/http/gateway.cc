@@ -3,6 +3,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "perfvec/v1/trace_service.pb.h"
+#include "server/http/kubernetes.h"
 #include "server/http/openapi.h"
 #include "server/http/web_files.h"
 
@@ -23,6 +24,39 @@ Response TextResponse(int status, std::string body) {
   response.content_type = "text/plain; charset=utf-8";
   response.body = std::move(body);
   return response;
+}
+
+// Kubernetes' extender, by POST /v1/rank.
+std::function<void()> HandleExtender(Gateway& gateway, const Request& request,
+                                     std::function<void(Response)> done) {
+  absl::StatusOr<ExtenderCall> parsed =
+      ParseExtenderCall(PathOf(request.target), request.body);
+  if (!parsed.ok()) {
+    done(ErrorResponse({parsed.status(), 0}));
+    return nullptr;
+  }
+  if (parsed->program.empty()) {
+    Response response;
+    response.body = ExtenderAnswer(*parsed, "");
+    done(std::move(response));
+    return nullptr;
+  }
+  Request rank = request;
+  rank.target = "/v1/rank";
+  rank.content_type = "application/json";
+  rank.body = RankBody(*parsed);
+  auto call = std::make_shared<ExtenderCall>(*std::move(parsed));
+  return gateway.Handle(
+      rank, [call, done = std::move(done)](Response response) {
+        // Who may not ask is told so; what is not known keeps no pod waiting.
+        if (response.status != 401 && response.status != 403) {
+          response.body = ExtenderAnswer(
+              *call, response.status == 200 ? response.body : "");
+          response.status = 200;
+          response.headers.clear();
+        }
+        done(std::move(response));
+      });
 }
 
 }  // namespace
@@ -69,13 +103,21 @@ Gateway::Gateway(std::shared_ptr<grpc::Channel> channel, Hooks hooks)
     : stub_(std::move(channel)), hooks_(std::move(hooks)) {}
 
 Match Gateway::Find(const Request& request) const {
-  return MatchRoute(request.method, PathOf(request.target));
+  const absl::string_view path = PathOf(request.target);
+  // The extender's calls are Rank, and are read and admitted as it is.
+  return MatchRoute(
+      request.method,
+      request.method == "POST" && IsExtenderPath(path) ? "/v1/rank" : path);
 }
 
 std::function<void()> Gateway::Handle(const Request& request,
                                       std::function<void(Response)> done) {
   const absl::string_view path = PathOf(request.target);
   const Match match = MatchRoute(request.method, path);
+  if (match.route == nullptr && request.method == "POST" &&
+      IsExtenderPath(path)) {
+    return HandleExtender(*this, request, std::move(done));
+  }
   if (match.route == nullptr) {
     done(HandleLocal(request, path, match));
     return nullptr;
