@@ -71,7 +71,7 @@ function M.load_site(path)
   site.objective = site.objective or "time"
   site.fill = site.fill or "prefer"
   site.deadline = (tonumber(site.deadline_ms) or 50) / 1000
-  site.tolerance = tonumber(site.tolerance) or 0.02
+  site.tolerance = tonumber(site.tolerance) or 0.05
   site.cache_seconds = tonumber(site.cache_seconds) or 300
   site.retry_seconds = tonumber(site.retry_seconds) or 2
   site.program_from = site.program_from or { "comment", "environment" }
