@@ -16,6 +16,8 @@ using Vector = std::vector<double>;
 
 // What λ P takes of the components that it leaves free.
 constexpr double kFreeShare = 1e-3;
+// The least unit of an element, of the greatest.
+constexpr double kLeastUnit = 1e-2;
 // Designs of which the weights are chosen, at most.
 constexpr size_t kTrials = 6;
 
@@ -85,59 +87,77 @@ absl::StatusOr<Problem> Check(
   return problem;
 }
 
-// The known vector nearest to one of the designs, by log times of programs.
+// The known vector nearest to one of the designs, by log times of intervals,
+// every program counting alike.
 size_t NearestKnown(const Problem& problem, const std::vector<Vector>& known) {
+  const size_t h = problem.width, designs = problem.designs;
   size_t best = 0;
   double least = INFINITY;
   for (size_t k = 0; k < known.size(); ++k) {
-    for (size_t a = 0; a < problem.designs; ++a) {
-      double error = 0;
-      for (const Totals& t : problem.totals) {
+    Vector errors(designs);
+    for (const ProgramEvidence* e : problem.evidence) {
+      const size_t intervals = e->interval_times.size() / designs;
+      for (size_t i = 0; i < intervals; ++i) {
         const double guess =
-            compute::Dot(t.sum.data(), known[k].data(), problem.width);
-        error += guess > 0 ? std::fabs(std::log(guess / t.times[a])) : INFINITY;
+            compute::Dot(&e->interval_sums[i * h], known[k].data(), h);
+        for (size_t a = 0; a < designs; ++a) {
+          const double t = e->interval_times[i * designs + a];
+          if (!(t > 0)) continue;
+          const double error =
+              guess > 0 ? std::fabs(std::log(guess / t)) : INFINITY;
+          errors[a] += error / intervals;
+        }
       }
-      if (error < least) {
-        least = error;
-        best = k;
-      }
+    }
+    const double error = *std::min_element(errors.begin(), errors.end());
+    if (error < least) {
+      least = error;
+      best = k;
     }
   }
   return best;
 }
 
-// Principal components of the known vectors, each divided by its scale.
+// Principal components of the known vectors, each divided by its scale and
+// each element multiplied by the representation's mean: shares of the time, so
+// that an element counts alike in whatever unit it comes.
 struct Components {
   std::vector<Vector> directions;  // unit length, strongest first
   Vector variances;
-  Vector mean_representation;
+  Vector unit;  // [H], the mean representation, with a floor
 };
 
 absl::StatusOr<Components> FindComponents(const Problem& problem,
                                           const std::vector<Vector>& known) {
   const size_t h = problem.width, n = known.size();
   Components c;
-  c.mean_representation.assign(h, 0);
+  c.unit.assign(h, 0);
   double instructions = 0;
   for (size_t p = 0; p < problem.evidence.size(); ++p) {
     for (size_t i = 0; i < h; ++i) {
-      c.mean_representation[i] += problem.totals[p].sum[i];
+      c.unit[i] += problem.totals[p].sum[i];
     }
     instructions += problem.evidence[p]->instructions;
   }
-  for (double& m : c.mean_representation) m /= instructions;
+  for (double& m : c.unit) m /= instructions;
   std::vector<Vector> x = known;
+  // What these programs seldom or never have is not free for that.
+  const double least =
+      kLeastUnit * *std::max_element(c.unit.begin(), c.unit.end());
   Vector mean(h);
   for (size_t a = 0; a < n; ++a) {
-    const double scale =
-        compute::Dot(x[a].data(), c.mean_representation.data(), h);
+    const double scale = compute::Dot(x[a].data(), c.unit.data(), h);
     if (!(scale > 0) || !std::isfinite(scale)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "known architecture ", a,
           ": expected a vector that predicts positive times, found ", scale));
     }
-    for (size_t i = 0; i < h; ++i) mean[i] += (x[a][i] /= scale) / n;
+    for (size_t i = 0; i < h; ++i) {
+      x[a][i] *= std::max(c.unit[i], least) / scale;
+      mean[i] += x[a][i] / n;
+    }
   }
+  for (double& u : c.unit) u = std::max(u, least);
   Vector gram(n * n);
   for (Vector& v : x) {
     for (size_t i = 0; i < h; ++i) v[i] -= mean[i];
@@ -179,6 +199,11 @@ Vector Precision(const Components& c, const DesignWeights& weights, size_t h) {
         stiff - std::min(stiff, kFreeShare * weights.prior / c.variances[r]);
     for (size_t i = 0; i < h; ++i) {
       for (size_t k = 0; k < h; ++k) precision[i * h + k] -= f * u[i] * u[k];
+    }
+  }
+  for (size_t i = 0; i < h; ++i) {
+    for (size_t k = 0; k < h; ++k) {
+      precision[i * h + k] *= c.unit[i] * c.unit[k];
     }
   }
   return precision;
