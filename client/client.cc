@@ -1,12 +1,11 @@
 // The unary calls. Streams: stream_calls.cc, upload.cc.
 #include "client/client.h"
 
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
 #include "absl/strings/str_cat.h"
 #include "client/state.h"
+#include "proto/channel.h"
 
 namespace perfvec::client {
 namespace {
@@ -53,9 +52,13 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Create(ClientOptions options) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 3000);
   arguments.SetMaxReceiveMessageSize(64 << 20);
-  auto channel = grpc::CreateCustomChannel(
-      options.server, grpc::InsecureChannelCredentials(), arguments);
-  return CreateOnChannel(std::move(channel), std::move(options));
+  auto channel =
+      MakeChannel(options.server,
+                  {options.tls_ca, options.tls_certificate, options.tls_key,
+                   options.token, options.token_file},
+                  arguments);
+  if (!channel.ok()) return channel.status();
+  return CreateOnChannel(*std::move(channel), std::move(options));
 }
 
 absl::StatusOr<std::unique_ptr<Client>> Client::CreateOnChannel(

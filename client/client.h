@@ -61,6 +61,13 @@ struct ClientOptions {
   // be, resumed.
   absl::Duration stall_timeout = absl::Minutes(5);
   RetryPolicy retry;
+  // TLS: PEM file with who may sign the server's certificate, "system" for
+  // those that this machine trusts, empty for none. The client's own
+  // certificate and key where the server wants one.
+  std::string tls_ca, tls_certificate, tls_key;
+  // The token that the server knows the caller by, or a file with it, which is
+  // read again when it changes. Not sent without TLS to another machine.
+  std::string token, token_file;
   // Waits between attempts; empty: absl::SleepFor.
   std::function<void(absl::Duration)> sleep;
 };

@@ -25,7 +25,7 @@ case "${1:-}" in
     # the web page is tested in it.
     packages+=(libgtest-dev libgmock-dev clang-format zstd python3
       libdnnl-dev python3-numpy python3-torch
-      prometheus bash-completion man-db qemu-user chromium
+      prometheus bash-completion man-db qemu-user chromium nginx
       slurmctld slurmd slurm-client lua-socket lua-cjson python3-grpcio
       systemd lintian)
     ;;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
+#include "server/security/token_command.h"
 #include "server/server_core.h"
 #include "spdlog/sinks/stdout_color_sinks.h"
 #include "spdlog/spdlog.h"
@@ -47,6 +48,9 @@ void WaitForSignal(boost::asio::io_context& io,
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]) == "token") {
+    return perfvec::server::TokenMain(argc - 1, argv + 1);
+  }
   spdlog::set_default_logger(spdlog::stderr_color_mt("server"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   ServerOptions options;
@@ -55,6 +59,7 @@ int main(int argc, char** argv) {
 
   CLI::App app{"The PerfVec server: traces in, predicted times out."};
   app.set_version_flag("--version", PERFVEC_VERSION);
+  app.footer("perfvec-server token --help: makes and revokes tokens.");
   app.set_config("--config", "", "TOML or INI file with these options");
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_option("--data-dir", options.data_dir, "Registry and traces")
@@ -74,10 +79,34 @@ int main(int argc, char** argv) {
                  "Open HTTP connections")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
+  app.add_option("--tls-cert", options.tls.certificate,
+                 "PEM: the server's certificate, then its issuers'; read "
+                 "again when it changes");
+  app.add_option("--tls-key", options.tls.key, "PEM: its private key");
+  app.add_option("--tls-client-ca", options.tls.client_ca,
+                 "PEM: clients must have a certificate that it signed");
+  app.add_option("--tokens", options.guard.tokens_file,
+                 "File of the tokens that callers need; see perfvec-server "
+                 "token --help");
+  app.add_option("--tenant-calls-per-second",
+                 options.guard.tenant_calls_per_second,
+                 "Calls of all tokens of one tenant; 0: no limit")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--audit-log", options.guard.audit.path,
+                 "File for a JSON line about each call that changes something");
+  app.add_option("--audit-max-bytes", options.guard.audit.max_bytes,
+                 "Size at which the audit log is rotated")
+      ->check(CLI::Range(uint64_t{4096}, uint64_t{1} << 40))
+      ->capture_default_str();
+  app.add_option("--audit-files", options.guard.audit.files,
+                 "Files of the audit log that are kept")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
   app.add_flag("--allow-unprotected-beyond-loopback",
                options.allow_unprotected_beyond_loopback,
-               "Listen where other machines reach it, though there is neither "
-               "encryption nor authentication");
+               "Listen where other machines reach it without encryption or "
+               "without authentication");
   app.add_option("--model", options.models,
                  "Directory of a model to register with its architectures")
       ->check(CLI::ExistingDirectory);
@@ -155,7 +184,8 @@ int main(int argc, char** argv) {
                  (*server)->metrics_port());
   }
   if ((*server)->http_port() != 0) {
-    spdlog::info("web page and JSON on http://{}:{}/",
+    spdlog::info("web page and JSON on {}://{}:{}/",
+                 options.tls.enabled() ? "https" : "http",
                  HostOf(options.http.listen), (*server)->http_port());
   }
   WaitForSignal(io, signals, **server);

@@ -16,6 +16,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/analysis_service.h"
 #include "server/architecture_service.h"
@@ -32,6 +33,7 @@
 #include "server/predictor.h"
 #include "server/program_service.h"
 #include "server/rpc_metrics.h"
+#include "server/security/rpc_guard.h"
 #include "server/server_metrics.h"
 #include "server/service_context.h"
 #include "server/stream_limits.h"
@@ -44,6 +46,12 @@
 #include "storage/status_macros.h"
 
 namespace perfvec::server {
+
+namespace {
+
+constexpr absl::Duration kRefreshEvery = absl::Seconds(1);
+
+}  // namespace
 
 // In the order of construction; destroyed from the last to the first.
 struct ServerCore::Parts {
@@ -74,6 +82,8 @@ struct ServerCore::Parts {
   // Their tasks use all of the above: stopped first.
   std::unique_ptr<Executor> pool;
   std::unique_ptr<Executor> bulk;
+  std::unique_ptr<Tls> tls;
+  std::unique_ptr<Guard> guard;
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<http::Gateway> gateway;
   std::unique_ptr<http::HttpServer> http;
@@ -86,34 +96,82 @@ struct ServerCore::Parts {
   absl::Time last_collection;
   std::atomic<bool> collection_wanted{false};
   std::atomic<bool> collecting{false};
+  absl::Time last_refresh = absl::InfinitePast();
   bool healthy = true;
   std::atomic<bool> draining{false};
   std::once_flag drained;
 
   absl::Status CheckAddresses() const;
+  absl::Status Secure();
+  std::shared_ptr<grpc::ServerCredentials> GrpcCredentials();
   absl::Status OpenStores();
   absl::Status Serve();
   absl::Status ServeHttp();
   absl::Status Ready() const;
   void Schedule();
   void Tick();
+  void RefreshFiles();
   absl::Status CollectGarbage();
   void Drain();
 };
 
 absl::Status ServerCore::Parts::CheckAddresses() const {
-  if (options.allow_unprotected_beyond_loopback) return absl::OkStatus();
-  for (const std::string& address :
-       {options.listen, options.metrics_listen, options.http.listen}) {
-    if (address.empty() || http::IsLoopback(address)) continue;
+  const bool encrypted = options.tls.enabled();
+  const bool authenticated =
+      !options.guard.tokens_file.empty() || !options.tls.client_ca.empty();
+  for (const std::string* address :
+       {&options.listen, &options.http.listen, &options.metrics_listen}) {
+    if (address->empty() || http::IsLoopback(*address)) continue;
+    const bool metrics = address == &options.metrics_listen;
+    if (!metrics && !encrypted && options.guard.enabled()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "refusing to listen on ", *address,
+          ": with --tokens or --audit-log "
+          "that needs --tls-cert and --tls-key, as tokens would be sent in the "
+          "clear"));
+    }
+    if (options.allow_unprotected_beyond_loopback) continue;
+    if (!metrics && encrypted && authenticated) continue;
     return absl::FailedPreconditionError(absl::StrCat(
-        "refusing to listen on ", address,
-        ": whoever reaches it may read and "
-        "delete everything, as there is neither encryption nor "
-        "authentication. Listen on loopback behind a proxy that has both, or "
-        "say --allow-unprotected-beyond-loopback"));
+        "refusing to listen on ", *address,
+        metrics ? ": metrics are served without encryption and to everybody. "
+                  "Fetch them as /metrics over --http-listen"
+                : ": whoever reaches it may read and delete everything. Turn "
+                  "on encryption (--tls-cert, --tls-key) and authentication "
+                  "(--tokens or --tls-client-ca), listen on loopback behind a "
+                  "proxy that has both",
+        ", or say --allow-unprotected-beyond-loopback"));
   }
   return absl::OkStatus();
+}
+
+absl::Status ServerCore::Parts::Secure() {
+  if (options.tls.enabled()) {
+    PERFVEC_ASSIGN_OR_RETURN(tls, Tls::Load(options.tls, options.clock()));
+  }
+  if (options.guard.enabled()) {
+    PERFVEC_ASSIGN_OR_RETURN(
+        guard, Guard::Create(options.guard, options.clock, &metrics));
+  }
+  return absl::OkStatus();
+}
+
+std::shared_ptr<grpc::ServerCredentials> ServerCore::Parts::GrpcCredentials() {
+  std::shared_ptr<grpc::ServerCredentials> credentials;
+  if (tls != nullptr) {
+    credentials = tls->GrpcCredentials();
+  } else if (guard == nullptr) {
+    return grpc::InsecureServerCredentials();
+  } else {
+    // On the wire the same as insecure ones, which take no processor.
+    credentials = grpc::experimental::LocalServerCredentials(
+        absl::StartsWith(options.listen, "unix:") ? UDS : LOCAL_TCP);
+  }
+  if (guard != nullptr) {
+    credentials->SetAuthMetadataProcessor(
+        std::make_shared<RpcGuard>(guard.get()));
+  }
+  return credentials;
 }
 
 absl::Status ServerCore::Parts::OpenStores() {
@@ -198,8 +256,7 @@ absl::Status ServerCore::Parts::Serve() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::channelz::experimental::InitChannelzService();
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
-                           &port);
+  builder.AddListeningPort(options.listen, GrpcCredentials(), &port);
   for (grpc::Service* service :
        {static_cast<grpc::Service*>(programs.get()),
         static_cast<grpc::Service*>(analysis.get()),
@@ -232,6 +289,9 @@ absl::Status ServerCore::Parts::Serve() {
       std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
       interceptors;
   interceptors.push_back(std::make_unique<RpcMetricsFactory>(metrics));
+  if (guard != nullptr && guard->audits()) {
+    interceptors.push_back(std::make_unique<AuditFactory>(guard.get()));
+  }
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
@@ -240,6 +300,13 @@ absl::Status ServerCore::Parts::Serve() {
                      "; is the port taken? Choose another with --listen"));
   }
   AddServerMetrics(context, &metrics);
+  if (tls != nullptr) {
+    metrics.AddSource([this](Metrics::Samples& out) {
+      out.Gauge("perfvec_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate in use expires", {},
+                absl::ToDoubleSeconds(tls->expires() - absl::UnixEpoch()));
+    });
+  }
   if (!options.metrics_listen.empty()) {
     PERFVEC_ASSIGN_OR_RETURN(metrics_port,
                              metrics.Expose(options.metrics_listen));
@@ -252,13 +319,24 @@ absl::Status ServerCore::Parts::Serve() {
 }
 
 absl::Status ServerCore::Parts::ServeHttp() {
+  if (tls != nullptr) {
+    options.http.tls = [this] { return tls->context(); };
+  }
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
-  gateway = std::make_unique<http::Gateway>(
-      server->InProcessChannel(arguments),
-      http::Gateway::Hooks{[this] { return metrics.Render(); },
-                           [this] { return Ready(); }});
+  http::Gateway::Hooks hooks;
+  hooks.metrics = [this] { return metrics.Render(); };
+  hooks.ready = [this] { return Ready(); };
+  if (guard != nullptr) {
+    hooks.authorize = [this](const std::string& path,
+                             const http::Request& request) {
+      return guard->Authorize(path, request.authorization,
+                              {request.peer, request.request_id, ""});
+    };
+  }
+  gateway = std::make_unique<http::Gateway>(server->InProcessChannel(arguments),
+                                            std::move(hooks));
   PERFVEC_ASSIGN_OR_RETURN(
       http, http::HttpServer::Start(options.http, gateway.get(), &metrics));
   return absl::OkStatus();
@@ -281,6 +359,7 @@ void ServerCore::Parts::Schedule() {
 
 void ServerCore::Parts::Tick() {
   const absl::Time now = absl::Now();
+  RefreshFiles();
   jobs->Tick();
   streams.Tick(now);
   job_service->EndWatches(
@@ -303,6 +382,36 @@ void ServerCore::Parts::Tick() {
     if (!status.ok()) spdlog::warn("collection: {}", status.ToString());
     collecting = false;
   });
+}
+
+void ServerCore::Parts::RefreshFiles() {
+  const absl::Time now = absl::Now();
+  if (now - last_refresh < kRefreshEvery) return;
+  last_refresh = now;
+  if (tls != nullptr) {
+    const absl::StatusOr<bool> fresh = tls->Refresh(options.clock());
+    if (!fresh.ok()) {
+      spdlog::error("HTTP keeps its certificate: {}",
+                    fresh.status().ToString());
+    } else if (*fresh) {
+      spdlog::info("new certificate, until {}",
+                   absl::FormatTime(tls->expires()));
+    }
+  }
+  if (guard == nullptr) return;
+  const absl::StatusOr<bool> ended = guard->Refresh();
+  if (!ended.ok()) {
+    spdlog::error("the tokens before stay in force: {}",
+                  ended.status().ToString());
+  } else if (*ended) {
+    // Streams cannot be told apart by their tokens here: all are ended, and
+    // those who may go on.
+    spdlog::info("a token was revoked or expired: streams are ended");
+    streams.Tick(absl::InfiniteFuture());
+    job_service->EndWatches(
+        absl::InfiniteFuture(),
+        absl::UnavailableError("tokens have changed; watch again"));
+  }
 }
 
 absl::Status ServerCore::Parts::CollectGarbage() {
@@ -364,6 +473,7 @@ absl::StatusOr<std::unique_ptr<ServerCore>> ServerCore::Start(
   // Its destructor drains whatever was begun.
   std::unique_ptr<ServerCore> core(new ServerCore(std::move(parts)));
   PERFVEC_RETURN_IF_ERROR(core->parts_->CheckAddresses());
+  PERFVEC_RETURN_IF_ERROR(core->parts_->Secure());
   PERFVEC_RETURN_IF_ERROR(core->parts_->OpenStores());
   PERFVEC_RETURN_IF_ERROR(core->parts_->Serve());
   return core;

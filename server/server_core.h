@@ -23,6 +23,8 @@
 #include "server/executor.h"
 #include "server/http/http_server.h"
 #include "server/job_manager.h"
+#include "server/security/guard.h"
+#include "server/security/tls.h"
 #include "server/upload_manager.h"
 
 namespace perfvec::server {
@@ -32,8 +34,10 @@ struct ServerOptions {
   std::string listen = "127.0.0.1:7450";          // port 0: any
   std::string metrics_listen = "127.0.0.1:7451";  // empty: none
   http::HttpOptions http;                         // no `listen`: none
-  // Without it every address above must be one that only this machine reaches:
-  // there is neither encryption nor authentication.
+  TlsFiles tls;        // of gRPC and HTTP; none: plain
+  GuardOptions guard;  // tokens and audit log of both
+  // Without it every address above must be one that only this machine reaches,
+  // unless there is encryption and authentication on it.
   bool allow_unprotected_beyond_loopback = false;
   // Registered at start with their architectures, if absent; the first becomes
   // "default" if no model is.

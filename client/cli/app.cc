@@ -1,6 +1,7 @@
 // The command line as a whole: global options, configuration, errors.
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
@@ -59,6 +60,23 @@ std::unique_ptr<CLI::App> MakeApp(Context& context) {
                   "How long a call may take with its repetitions [30s]")
       ->check(Parses(&ParseDuration))
       ->type_name("TIME");
+  app->add_option("--tls-ca", context.tls_ca,
+                  "Who may sign the server's certificate, or \"system\"; also "
+                  "PERFVEC_TLS_CA [no TLS]")
+      ->take_last()
+      ->type_name(kFileType);
+  app->add_option("--tls-cert", context.tls_certificate,
+                  "The client's certificate; also PERFVEC_TLS_CERT")
+      ->take_last()
+      ->type_name(kFileType);
+  app->add_option("--tls-key", context.tls_key, "Its key; also PERFVEC_TLS_KEY")
+      ->take_last()
+      ->type_name(kFileType);
+  app->add_option("--token-file", context.token_file,
+                  "File with the token; also PERFVEC_TOKEN_FILE; else "
+                  "PERFVEC_TOKEN")
+      ->take_last()
+      ->type_name(kFileType);
   app->add_flag("--json", context.json, "Print JSON, for programs");
   app->set_config("--config", ConfigPath(),
                   "Configuration file "
@@ -108,9 +126,16 @@ int Main(int argc, char** argv) {
   }
   // CLI11 would let the configuration file win over the environment. As the
   // first argument the variable stands between the two.
-  const char* server = std::getenv("PERFVEC_SERVER");
-  if (server != nullptr && server[0] != '\0') {
-    arguments.insert(arguments.begin(), absl::StrCat("--server=", server));
+  static constexpr std::pair<const char*, const char*> kVariables[] = {
+      {"PERFVEC_SERVER", "--server="},
+      {"PERFVEC_TLS_CA", "--tls-ca="},
+      {"PERFVEC_TLS_CERT", "--tls-cert="},
+      {"PERFVEC_TLS_KEY", "--tls-key="},
+      {"PERFVEC_TOKEN_FILE", "--token-file="}};
+  for (const auto& [variable, option] : kVariables) {
+    const char* value = std::getenv(variable);
+    if (value == nullptr || value[0] == '\0') continue;
+    arguments.insert(arguments.begin(), absl::StrCat(option, value));
   }
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
   try {

@@ -1,6 +1,7 @@
 #include "client/cli/context.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -11,8 +12,8 @@ namespace perfvec::client::cli {
 namespace {
 
 constexpr char kGlobalOptions[] =
-    "Global options: --server, --timeout, --json, --config; see perfvec "
-    "--help.";
+    "Global options: --server, --timeout, --json, --config, --tls-ca,\n"
+    "--tls-cert, --tls-key, --token-file; see perfvec --help.";
 
 }  // namespace
 
@@ -23,6 +24,13 @@ absl::StatusOr<Client*> Context::Connect() {
   ClientOptions options;
   options.server = server;
   options.timeout = *parsed;
+  options.tls_ca = tls_ca;
+  options.tls_certificate = tls_certificate;
+  options.tls_key = tls_key;
+  options.token_file = token_file;
+  // Not an option: command lines are seen by all users of a machine.
+  const char* token = std::getenv("PERFVEC_TOKEN");
+  if (token != nullptr && token_file.empty()) options.token = token;
   auto client = Client::Create(options);
   if (!client.ok()) return client.status();
   client_ = *std::move(client);

@@ -33,6 +33,7 @@ struct Context {
   std::string server = "127.0.0.1:7450";
   std::string timeout = "30s";
   bool json = false;
+  std::string tls_ca, tls_certificate, tls_key, token_file;
   std::function<absl::Status()> action;
 
   // The connection, made at the first call. INVALID_ARGUMENT: bad options.

@@ -120,6 +120,13 @@ The server's address, unless
 .B \-\-server
 is given.
 .TP
+.BR PERFVEC_TLS_CA ", " PERFVEC_TLS_CERT ", " PERFVEC_TLS_KEY ", " \
+PERFVEC_TOKEN_FILE
+As the options of these names.
+.TP
+.B PERFVEC_TOKEN
+The token itself, unless there is a file with it.
+.TP
 .B XDG_CONFIG_HOME
 Where the configuration is looked for; else
 .IR ~/.config .

@@ -6,6 +6,7 @@
 // an answer that would otherwise look whole.
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,6 +17,9 @@ namespace {
 
 namespace net = boost::asio;
 using google::protobuf::Message;
+
+// How soon a TLS peer's leaving is noticed.
+constexpr std::chrono::milliseconds kTlsPeerWatch(250);
 
 const char* ContentType(RouteKind kind) {
   switch (kind) {
@@ -56,7 +60,7 @@ void Connection::StartStream() {
     keep_alive_ = false;  // the peer's leaving is what ends most of them
     WatchPeer();
   }
-  call_ = context_->gateway->StartStream(*match_.route);
+  call_ = context_->gateway->StartStream(*match_.route, request_);
   call_->WriteLast(*std::move(made));
   NextMessage();
 }
@@ -194,6 +198,10 @@ void Connection::ArmHeartbeat() {
 // A peer that leaves before it is answered, or while a stream is quiet, is
 // noticed at once, and its call cancelled.
 void Connection::WatchPeer() {
+  if (stream_.encrypted()) {
+    WatchTlsPeer();
+    return;
+  }
   stream_.socket().async_wait(
       net::ip::tcp::socket::wait_read,
       [self = shared_from_this(), watch = watch_](const Error& error) {
@@ -203,6 +211,19 @@ void Connection::WatchPeer() {
           return;
         }
         self->Close(false);
+      });
+}
+
+void Connection::WatchTlsPeer() {
+  peer_watch_.expires_after(kTlsPeerWatch);
+  peer_watch_.async_wait(
+      [self = shared_from_this(), watch = watch_](const Error& error) {
+        if (error || self->closed_ || self->watch_ != watch) return;
+        if (self->stream_.PeerLeft()) {
+          self->Close(false);
+        } else {
+          self->WatchTlsPeer();
+        }
       });
 }
 

@@ -19,7 +19,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "server/http/compress.h"
+#include "server/security/rpc_guard.h"
 
 namespace perfvec::server::http {
 namespace {
@@ -60,6 +62,18 @@ bool IsLoopbackName(absl::string_view host) {
   return !error && address.is_loopback();
 }
 
+// The web page keeps its token where streams of events find it, too; other
+// sites' pages cannot make a browser send it (SameSite=Strict).
+std::string CookieToken(absl::string_view cookies) {
+  for (absl::string_view cookie : absl::StrSplit(cookies, ';')) {
+    cookie = absl::StripAsciiWhitespace(cookie);
+    if (absl::ConsumePrefix(&cookie, "perfvec_token=")) {
+      return absl::StrCat("Bearer ", cookie);
+    }
+  }
+  return "";
+}
+
 bool MatchesEtag(absl::string_view header, absl::string_view etag) {
   for (absl::string_view item : absl::StrSplit(header, ',')) {
     item = absl::StripAsciiWhitespace(item);
@@ -70,12 +84,15 @@ bool MatchesEtag(absl::string_view header, absl::string_view etag) {
 
 }  // namespace
 
-Connection::Connection(net::ip::tcp::socket socket, ConnectionContext* context)
+Connection::Connection(net::ip::tcp::socket socket,
+                       std::shared_ptr<net::ssl::context> tls,
+                       ConnectionContext* context)
     : context_(context),
       options_(*context->options),
-      stream_(std::move(socket)),
+      stream_(std::move(socket), std::move(tls)),
       buffer_(kBufferBytes),
-      heartbeat_(stream_.get_executor()) {}
+      heartbeat_(stream_.get_executor()),
+      peer_watch_(stream_.get_executor()) {}
 
 Connection::~Connection() { context_->remove(this); }
 
@@ -87,7 +104,23 @@ void Connection::Start() {
   Post([self = shared_from_this()] {
     boost::system::error_code ignored;
     self->stream_.socket().set_option(net::ip::tcp::no_delay(true), ignored);
-    self->AwaitRequest();
+    const auto peer = self->stream_.socket().remote_endpoint(ignored);
+    if (!ignored) {
+      self->peer_ = absl::StrCat(peer.address().to_string(), ":", peer.port());
+    }
+    if (!self->stream_.encrypted()) {
+      self->AwaitRequest();
+      return;
+    }
+    self->stream_.expires_after(
+        absl::ToChronoMilliseconds(self->options_.header_timeout));
+    self->stream_.AsyncHandshake([self](const Error& error) {
+      if (error) {
+        self->stream_.close();
+      } else {
+        self->AwaitRequest();
+      }
+    });
   });
 }
 
@@ -98,6 +131,7 @@ void Connection::Close(bool only_if_idle) {
     if (self->call_ != nullptr) self->call_->Cancel();
     if (self->cancel_) std::exchange(self->cancel_, nullptr)();
     self->heartbeat_.cancel();
+    self->peer_watch_.cancel();
     self->stream_.close();
   });
 }
@@ -165,6 +199,12 @@ void Connection::OnHeader(const Error& error) {
   request_.method = std::string(header.method_string());
   request_.target = std::string(header.target());
   request_.content_type = std::string(header[bhttp::field::content_type]);
+  request_.authorization = std::string(header[bhttp::field::authorization]);
+  if (request_.authorization.empty()) {
+    request_.authorization = CookieToken(View(header[bhttp::field::cookie]));
+  }
+  request_.request_id = RequestId(View(header["X-Request-Id"]));
+  request_.peer = peer_;
   head_ = request_.method == "HEAD";
   version_ = header.version();
   keep_alive_ = header_parser_->keep_alive();
@@ -180,6 +220,11 @@ void Connection::OnHeader(const Error& error) {
     return;
   }
   match_ = context_->gateway->Find(request_);
+  if (absl::Status bad = context_->gateway->Authorize(request_, match_);
+      !bad.ok()) {
+    Answer(ErrorResponse({bad, absl::IsResourceExhausted(bad) ? 1000 : 0}));
+    return;
+  }
   if (match_.route == nullptr) {
     Dispatch();
   } else if (context_->draining) {
@@ -347,7 +392,9 @@ void Connection::Answer(Response from) {
         "W/\"", absl::Hex(XXH3_64bits(from.body.data(), from.body.size())),
         "\"");
     response->set(bhttp::field::etag, etag);
-    response->set(bhttp::field::cache_control, "no-cache");
+    response->set(bhttp::field::cache_control, request_.authorization.empty()
+                                                   ? "no-cache"
+                                                   : "private, no-cache");
     response->set(bhttp::field::vary, "Accept-Encoding");
     if (MatchesEtag(if_none_match_, etag)) {
       from.status = 304;
@@ -367,6 +414,9 @@ void Connection::Answer(Response from) {
   response->result(static_cast<unsigned>(from.status));
   if (from.status == 499) response->reason("Client Closed Request");
   response->set("X-Content-Type-Options", "nosniff");
+  if (!request_.request_id.empty()) {
+    response->set("X-Request-Id", request_.request_id);
+  }
   for (const auto& [name, value] : from.headers) response->set(name, value);
   response->keep_alive(KeepAlive());
   if (from.status != 304) {
@@ -392,6 +442,18 @@ void Connection::Answer(Response from) {
 }
 
 void Connection::CloseGently() {
+  if (!stream_.encrypted()) {
+    EndSending();
+    return;
+  }
+  // Says farewell and waits for the peer's, which a peer that is still sending
+  // its body does not give.
+  stream_.expires_after(kDrainTime);
+  stream_.AsyncShutdown(
+      [self = shared_from_this()](const Error&) { self->EndSending(); });
+}
+
+void Connection::EndSending() {
   boost::system::error_code error;
   stream_.socket().shutdown(net::ip::tcp::socket::shutdown_send, error);
   if (error) {
@@ -404,7 +466,8 @@ void Connection::CloseGently() {
 
 void Connection::DrainInput(size_t left) {
   buffer_.clear();
-  stream_.async_read_some(
+  // What TLS would make of it does not matter any more.
+  stream_.AsyncReadRaw(
       buffer_.prepare(kBufferBytes / 2),
       [self = shared_from_this(), left](const Error& error, size_t bytes) {
         if (error || bytes >= left) {

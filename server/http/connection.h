@@ -13,7 +13,6 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/optional.hpp>
 #include <functional>
@@ -24,6 +23,7 @@
 #include "absl/status/status.h"
 #include "server/http/gateway.h"
 #include "server/http/http_server.h"
+#include "server/http/peer_stream.h"
 
 namespace perfvec::server::http {
 
@@ -44,7 +44,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using Error = boost::beast::error_code;
 
-  Connection(boost::asio::ip::tcp::socket socket, ConnectionContext* context);
+  // With `tls` the peer must speak TLS.
+  Connection(boost::asio::ip::tcp::socket socket,
+             std::shared_ptr<boost::asio::ssl::context> tls,
+             ConnectionContext* context);
   ~Connection();
   void Start();
   // Any thread. With `only_if_idle` between two requests only.
@@ -75,6 +78,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void RefuseRead(const Error& error);
   void Answer(Response response);
   void CloseGently();
+  void EndSending();
   void DrainInput(size_t left);
   bool KeepAlive() const;
 
@@ -97,10 +101,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void WriteLastChunk();
   void ArmHeartbeat();
   void WatchPeer();
+  void WatchTlsPeer();
 
   ConnectionContext* const context_;
   const HttpOptions& options_;
-  boost::beast::tcp_stream stream_;
+  PeerStream stream_;
   boost::beast::flat_buffer buffer_;
   std::atomic<int64_t> idle_since_{0};
   bool closed_ = false;
@@ -108,6 +113,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::optional<Parser<EmptyBody>> header_parser_;
   boost::optional<Parser<StringBody>> body_parser_;
   boost::optional<Parser<BufferBody>> upload_parser_;
+  std::string peer_;  // "10.1.2.3:4567"
   Request request_;
   Match match_;
   bool head_ = false, keep_alive_ = false, accepts_gzip_ = false;
@@ -129,7 +135,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool stream_begun_ = false, writing_ = false;
   bool stream_failed_ = false;
   std::function<void()> after_write_;
-  boost::asio::steady_timer heartbeat_;
+  boost::asio::steady_timer heartbeat_, peer_watch_;
 };
 
 }  // namespace perfvec::server::http

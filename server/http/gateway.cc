@@ -1,11 +1,15 @@
 #include "server/http/gateway.h"
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "perfvec/v1/trace_service.pb.h"
 #include "server/http/kubernetes.h"
 #include "server/http/openapi.h"
 #include "server/http/web_files.h"
+#include "server/security/rpc_guard.h"
 
 namespace perfvec::server::http {
 namespace {
@@ -74,8 +78,12 @@ Response ErrorResponse(int http_status, const absl::Status& status,
 }
 
 Response ErrorResponse(const Outcome& outcome) {
-  return ErrorResponse(HttpStatus(outcome.status.code()), outcome.status,
-                       outcome.retry_after_ms);
+  Response response = ErrorResponse(HttpStatus(outcome.status.code()),
+                                    outcome.status, outcome.retry_after_ms);
+  if (response.status == 401) {
+    response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  }
+  return response;
 }
 
 Response MessageResponse(const google::protobuf::Message& message) {
@@ -110,6 +118,31 @@ Match Gateway::Find(const Request& request) const {
       request.method == "POST" && IsExtenderPath(path) ? "/v1/rank" : path);
 }
 
+absl::Status Gateway::Authorize(const Request& request,
+                                const Match& match) const {
+  if (!hooks_.authorize) return absl::OkStatus();
+  if (match.route != nullptr) {
+    return hooks_.authorize(CallPath(*FindCall(*match.route)), request);
+  }
+  const absl::string_view path = PathOf(request.target);
+  return path == "/metrics" ? hooks_.authorize("/metrics", request)
+                            : absl::OkStatus();
+}
+
+CallMetadata Gateway::MetadataOf(const Request& request) const {
+  CallMetadata metadata;
+  if (!hooks_.authorize) return metadata;
+  // gRPC aborts the process for other bytes.
+  if (!request.authorization.empty() &&
+      std::all_of(request.authorization.begin(), request.authorization.end(),
+                  absl::ascii_isprint)) {
+    metadata.emplace_back(kAuthorizationMetadata, request.authorization);
+  }
+  metadata.emplace_back(kRequestIdMetadata, request.request_id);
+  metadata.emplace_back(kPeerMetadata, request.peer);
+  return metadata;
+}
+
 std::function<void()> Gateway::Handle(const Request& request,
                                       std::function<void(Response)> done) {
   const absl::string_view path = PathOf(request.target);
@@ -133,6 +166,9 @@ std::function<void()> Gateway::Handle(const Request& request,
   call->request = *std::move(made);
   call->response = NewMessage(method->output_type());
   call->done = std::move(done);
+  for (const auto& [key, value] : MetadataOf(request)) {
+    call->context.AddMetadata(key, value);
+  }
   calls_.Begin();
   stub_.UnaryCall(&call->context, CallPath(*method), {}, call->request.get(),
                   call->response.get(), [this, call](grpc::Status status) {
@@ -145,10 +181,11 @@ std::function<void()> Gateway::Handle(const Request& request,
   return [call] { call->context.TryCancel(); };
 }
 
-std::shared_ptr<StreamCall> Gateway::StartStream(const Route& route) {
+std::shared_ptr<StreamCall> Gateway::StartStream(const Route& route,
+                                                 const Request& request) {
   const auto* method = FindCall(route);
-  return StreamCall::Start(stub_, CallPath(*method), method->output_type(),
-                           &calls_);
+  return StreamCall::Start(stub_, CallPath(*method), MetadataOf(request),
+                           method->output_type(), &calls_);
 }
 
 Response Gateway::HandleLocal(const Request& request, absl::string_view path,

@@ -29,6 +29,9 @@ struct Request {
   std::string target;  // path and query, as sent
   std::string content_type;
   std::string body;
+  // Who asks: the header Authorization, the id that the peer or we gave the
+  // request, and where the peer is.
+  std::string authorization, request_id, peer;
 };
 
 struct Response {
@@ -49,17 +52,24 @@ class Gateway {
   struct Hooks {
     std::function<std::string()> metrics;  // the text of /metrics
     std::function<absl::Status()> ready;   // of /readyz
+    // Whether the peer may make the call with this path of gRPC (or
+    // "/metrics"). Empty: everybody may do everything.
+    std::function<absl::Status(const std::string& path, const Request&)>
+        authorize;
   };
   Gateway(std::shared_ptr<grpc::Channel> channel, Hooks hooks);
 
   // The row for a target; what has none is answered by Handle.
   Match Find(const Request& request) const;
+  // To be asked before a body is read and before the two below.
+  absl::Status Authorize(const Request& request, const Match& match) const;
   // Returns what cancels the call; empty if it is answered already.
   std::function<void()> Handle(const Request& request,
                                std::function<void(Response)> done);
   // For rows that are not unary; the first message of an upload is the
   // caller's to write.
-  std::shared_ptr<StreamCall> StartStream(const Route& route);
+  std::shared_ptr<StreamCall> StartStream(const Route& route,
+                                          const Request& request);
   // Until none is under way, at most so long.
   void AwaitCalls(absl::Duration timeout = absl::InfiniteDuration()) {
     calls_.AwaitNone(timeout);
@@ -67,6 +77,8 @@ class Gateway {
 
  private:
   struct UnaryCall;
+  // Tells the services behind the channel who asks.
+  CallMetadata MetadataOf(const Request& request) const;
   Response HandleLocal(const Request& request, absl::string_view path,
                        const Match& match);
 

@@ -164,12 +164,14 @@ void HttpServer::Parts::Accept() {
 void HttpServer::Parts::Admit(tcp::socket socket) {
   if (!MakeRoom()) {
     refused->Increment();
+    if (options.tls) return;
     boost::system::error_code ignored;
     socket.non_blocking(true, ignored);
     socket.send(net::buffer(kFull.data(), kFull.size()), 0, ignored);
     return;
   }
-  auto connection = std::make_shared<Connection>(std::move(socket), &context);
+  auto connection = std::make_shared<Connection>(
+      std::move(socket), options.tls ? options.tls() : nullptr, &context);
   open->Increment();
   {
     absl::MutexLock lock(&mutex);

@@ -14,6 +14,8 @@
 #ifndef PERFVEC_SERVER_HTTP_HTTP_SERVER_H_
 #define PERFVEC_SERVER_HTTP_HTTP_SERVER_H_
 
+#include <boost/asio/ssl/context.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +33,8 @@ struct HttpOptions {
   // Names, beside loopback's, by which browsers may call a server that listens
   // on loopback: a defence against web sites that rebind their names to it.
   std::vector<std::string> host_names;
+  // For each new connection; empty: no TLS.
+  std::function<std::shared_ptr<boost::asio::ssl::context>()> tls;
   int threads = 2;
   size_t max_connections = 512;
   size_t max_header_bytes = 16 << 10;

@@ -22,11 +22,14 @@ Outcome MakeOutcome(const grpc::Status& status,
 }
 
 std::shared_ptr<StreamCall> StreamCall::Start(
-    GenericStub& stub, const std::string& path,
+    GenericStub& stub, const std::string& path, const CallMetadata& metadata,
     const google::protobuf::Descriptor* response, CallCount* count) {
   std::shared_ptr<StreamCall> call(new StreamCall(response, count));
   count->Begin();
   call->self_ = call;
+  for (const auto& [key, value] : metadata) {
+    call->context_.AddMetadata(key, value);
+  }
   stub.PrepareBidiStreamingCall(&call->context_, path, {}, call.get());
   // Operations come from outside of gRPC's callbacks.
   call->AddHold();

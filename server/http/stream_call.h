@@ -6,7 +6,8 @@
 // alive until it has ended, which Cancel hastens; whoever drops a call before
 // it ended must Cancel it.
 //
-//   auto call = StreamCall::Start(channel, CallPath(method), response_type);
+//   auto call = StreamCall::Start(stub, CallPath(method), {}, response_type,
+//                                 &count);
 //   call->WriteLast(std::move(request));
 //   call->Read([](const google::protobuf::Message* next, Outcome outcome) {});
 #ifndef PERFVEC_SERVER_HTTP_STREAM_CALL_H_
@@ -19,6 +20,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -30,6 +33,8 @@ namespace perfvec::server::http {
 
 using GenericStub = grpc::TemplatedGenericStub<google::protobuf::MessageLite,
                                                google::protobuf::MessageLite>;
+
+using CallMetadata = std::vector<std::pair<std::string, std::string>>;
 
 // How a call ended.
 struct Outcome {
@@ -71,7 +76,7 @@ class StreamCall final
       std::function<void(const google::protobuf::Message*, const Outcome&)>;
 
   static std::shared_ptr<StreamCall> Start(
-      GenericStub& stub, const std::string& path,
+      GenericStub& stub, const std::string& path, const CallMetadata& metadata,
       const google::protobuf::Descriptor* response, CallCount* count);
 
   // `done(false)`: the call has ended, Read says why.

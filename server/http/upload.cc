@@ -34,7 +34,7 @@ void Connection::StartUpload() {
   upload_parser_.emplace(std::move(*header_parser_));
   upload_answer_ = boost::none;
   upload_over_ = answered_ = reading_piece_ = sending_continue_ = false;
-  call_ = context_->gateway->StartStream(*match_.route);
+  call_ = context_->gateway->StartStream(*match_.route, request_);
   AwaitUploadEnd();
   call_->Write(std::move(first), [self = shared_from_this()](bool sent) {
     if (!sent) return;

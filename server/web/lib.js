@@ -1,5 +1,17 @@
 // What the views share: calls, elements, numbers, the interval chart.
 
+let declined = false;
+
+// A cookie, since streams of events send no other; gone with the session.
+function askForToken(reason) {
+  const token = declined ? null : window.prompt(`${reason}\n\nToken:`);
+  declined = token === null;
+  if (declined) return false;
+  document.cookie = `perfvec_token=${token.replace(/[^\w-]/g, '')}; path=/; ` +
+      `SameSite=Strict${location.protocol === 'https:' ? '; Secure' : ''}`;
+  return true;
+}
+
 // Answers the parsed JSON; throws an Error with the server's own words.
 export async function api(method, path, body, signal) {
   const options = {method, signal};
@@ -7,6 +19,7 @@ export async function api(method, path, body, signal) {
     options.headers = {'Content-Type': 'application/json'};
     options.body = JSON.stringify(body);
   }
+  const cookie = document.cookie;
   let answer;
   try {
     answer = await fetch(path, options);
@@ -14,6 +27,11 @@ export async function api(method, path, body, signal) {
     throw new Error('the server does not answer');
   }
   const json = await answer.json().catch(() => ({}));
+  // Another call may have asked meanwhile.
+  if (answer.status === 401 &&
+      (document.cookie !== cookie || askForToken(json.error.message))) {
+    return api(method, path, body);
+  }
   if (!answer.ok) {
     throw new Error(json.error ? json.error.message : `HTTP ${answer.status}`);
   }

@@ -7,6 +7,8 @@
 // microseconds a call); the same with predict_trained and predict_learned,
 // whose answers carry intervals (on trained architectures, and on learned ones
 // with a covariance), against predict, whose model is not calibrated.
+// predict_tokens is Predict where a token is asked for and sent (checked for
+// each call, no TLS) against the same call where it is not.
 // predict_rank and predict_matrix are the server's CPU
 // time for a ranking and a matrix over RPC against the kernel alone: what the
 // RPC around it costs.
@@ -32,6 +34,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "server/prediction_service.h"
+#include "server/security/rpc_guard.h"
 #include "tests/bench/pairs.h"
 
 extern char** environ;
@@ -140,8 +143,9 @@ void Fill(Predictor* predictor) {
   }
 }
 
-// Writes the port to standard output, serves until standard input ends.
-int Serve() {
+// Writes the ports to standard output, the one that asks for tokens second,
+// serves until standard input ends.
+int Serve(const std::string& tokens) {
   Pin(0);
   Predictor predictor;
   Fill(&predictor);
@@ -155,19 +159,36 @@ int Serve() {
   builder.RegisterService(&predictions);
   builder.RegisterService(&empty);
   auto server = builder.BuildAndStart();
-  std::printf("%d\n", port);
+  Metrics metrics;
+  GuardOptions guard_options;
+  guard_options.tokens_file = tokens;
+  auto guard = Guard::Create(
+      guard_options, [] { return absl::Now(); }, &metrics);
+  if (!guard.ok()) return 1;
+  PredictionService guarded_predictions(&predictor, &pool, {});
+  auto credentials = grpc::experimental::LocalServerCredentials(LOCAL_TCP);
+  credentials->SetAuthMetadataProcessor(
+      std::make_shared<RpcGuard>(guard->get()));
+  grpc::ServerBuilder guarded_builder;
+  int guarded_port = 0;
+  guarded_builder.AddListeningPort("127.0.0.1:0", credentials, &guarded_port);
+  guarded_builder.RegisterService(&guarded_predictions);
+  auto guarded = guarded_builder.BuildAndStart();
+  std::printf("%d %d\n", port, guarded_port);
   std::fflush(stdout);
   char byte;
   while (read(STDIN_FILENO, &byte, 1) > 0) {
   }
   server->Shutdown();
+  guarded->Shutdown();
   return 0;
 }
 
 class Client {
  public:
-  Client(int port, pid_t server)
-      : channel_(grpc::CreateChannel(absl::StrCat("127.0.0.1:", port),
+  Client(int port, pid_t server, const std::string& token = "")
+      : authorization_(token.empty() ? "" : "Bearer " + token),
+        channel_(grpc::CreateChannel(absl::StrCat("127.0.0.1:", port),
                                      grpc::InsecureChannelCredentials())),
         stub_(channel_) {
     clock_getcpuclockid(server, &server_clock_);
@@ -194,6 +215,9 @@ class Client {
           return;
         }
         call.context.emplace();
+        if (!authorization_.empty()) {
+          call.context->AddMetadata(kAuthorizationMetadata, authorization_);
+        }
         stub_.UnaryCall(&*call.context, method, {},
                         &requests[i % requests.size()], &call.response,
                         [&](grpc::Status status) {
@@ -239,6 +263,7 @@ class Client {
     return t.tv_sec + t.tv_nsec * 1e-9;
   }
 
+  const std::string authorization_;
   std::shared_ptr<grpc::Channel> channel_;
   grpc::GenericStub stub_;
   clockid_t server_clock_;
@@ -267,14 +292,14 @@ std::vector<grpc::ByteBuffer> Requests(const std::string& model, int odd) {
 void BenchPredict(Client& client, const std::string& row,
                   const std::string& method,
                   const std::vector<grpc::ByteBuffer>& requests,
-                  const std::string& rival_method,
+                  Client& rival_client, const std::string& rival_method,
                   const std::vector<grpc::ByteBuffer>& rival_requests) {
   std::vector<double> rate, empty_rate, cpu, empty_cpu;
   for (int i = 0; i < 201; ++i) {
     Client::Figures ours{}, rival{};
     const auto run_ours = [&] { ours = client.Run(method, requests, kCalls); };
     if (i % 2 == 0) run_ours();
-    rival = client.Run(rival_method, rival_requests, kCalls);
+    rival = rival_client.Run(rival_method, rival_requests, kCalls);
     if (i % 2 != 0) run_ours();
     if (i == 0) continue;
     rate.push_back(ours.calls_per_second);
@@ -348,12 +373,19 @@ int Main(const char* self) {
   if (pipe2(to_server, O_CLOEXEC) != 0 || pipe2(from_server, O_CLOEXEC) != 0) {
     return 1;
   }
+  const std::string tokens =
+      absl::StrCat("/tmp/predict_bench_", getpid(), ".json");
+  Token like;
+  like.id = like.tenant = "bench";
+  const auto token = AddToken(tokens, like);
+  if (!token.ok()) return 1;
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, to_server[0], STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, from_server[1], STDOUT_FILENO);
   char serve[] = "serve";
-  char* arguments[] = {const_cast<char*>(self), serve, nullptr};
+  char* arguments[] = {const_cast<char*>(self), serve,
+                       const_cast<char*>(tokens.c_str()), nullptr};
   pid_t server;
   if (posix_spawn(&server, "/proc/self/exe", &actions, nullptr, arguments,
                   environ) != 0) {
@@ -361,19 +393,24 @@ int Main(const char* self) {
   }
   close(from_server[1]);
   FILE* out = fdopen(from_server[0], "r");
-  int port = 0;
-  if (std::fscanf(out, "%d", &port) != 1) return 1;
+  int port = 0, guarded_port = 0;
+  if (std::fscanf(out, "%d %d", &port, &guarded_port) != 2) return 1;
+  unlink(tokens.c_str());
+  unlink((tokens + ".lock").c_str());
   Pin(1);
   {
     Client client(port, server);
     const std::string predict = absl::StrCat(kPackage, "Predict");
     const auto plain = Requests("", 0);
-    BenchPredict(client, "predict", predict, plain, kEmptyMethod,
+    Client guarded(guarded_port, server, *token);
+    BenchPredict(guarded, "predict_tokens", predict, plain, client, predict,
+                 plain);
+    BenchPredict(client, "predict", predict, plain, client, kEmptyMethod,
                  {ToBuffer(google::protobuf::Empty())});
     BenchPredict(client, "predict_trained", predict, Requests("calibrated", 0),
-                 predict, plain);
+                 client, predict, plain);
     BenchPredict(client, "predict_learned", predict, Requests("calibrated", 1),
-                 predict, plain);
+                 client, predict, plain);
     BenchAround(client);
   }
   close(to_server[1]);
@@ -386,7 +423,7 @@ int Main(const char* self) {
 
 int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "serve") == 0) {
-    return perfvec::server::Serve();
+    return argc > 2 ? perfvec::server::Serve(argv[2]) : 2;
   }
   return perfvec::server::Main(argv[0]);
 }

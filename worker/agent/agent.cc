@@ -70,13 +70,17 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentOptions options) {
   }
   auto models = ModelStore::Open(options.models);
   if (!models.ok()) return models.status();
+  auto channel = ServerConnection::Open(options.server);
+  if (!channel.ok()) return channel.status();
   return std::unique_ptr<Agent>(
-      new Agent(std::move(options), *std::move(models)));
+      new Agent(std::move(options), *channel, *std::move(models)));
 }
 
-Agent::Agent(AgentOptions options, std::unique_ptr<ModelStore> models)
+Agent::Agent(AgentOptions options,
+             const std::shared_ptr<grpc::Channel>& channel,
+             std::unique_ptr<ModelStore> models)
     : options_(std::move(options)),
-      server_(options_.server),
+      server_(options_.server, channel),
       models_(std::move(models)),
       runner_(&server_, models_.get(), options_.back_end) {}
 

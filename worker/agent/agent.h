@@ -58,7 +58,8 @@ class Agent {
   void Abandon();
 
  private:
-  Agent(AgentOptions options, std::unique_ptr<ModelStore> models);
+  Agent(AgentOptions options, const std::shared_ptr<grpc::Channel>& channel,
+        std::unique_ptr<ModelStore> models);
 
   // Nothing: there was no work, or the agent stops.
   absl::StatusOr<std::optional<v1::Lease>> NextLease();

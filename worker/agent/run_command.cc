@@ -95,6 +95,10 @@ class SignalWatch {
 int Run(RunFlags flags) {
   spdlog::set_level(spdlog::level::from_str(flags.log_level));
   if (flags.agent.worker_id.empty()) flags.agent.worker_id = DefaultWorkerId();
+  // Not an option: command lines are seen by all users of a machine.
+  ChannelSecurity& security = flags.agent.server.security;
+  const char* token = std::getenv("PERFVEC_TOKEN");
+  if (token != nullptr && security.token_file.empty()) security.token = token;
   // Its value has been checked when the command line was read.
   flags.agent.back_end.precision = *compute::ParsePrecision(flags.precision);
   auto agent = Agent::Create(flags.agent);
@@ -119,6 +123,19 @@ void AddRunCommand(CLI::App* app, int* exit_code) {
   run->add_option("--server", agent.server.address, "HOST:PORT of the server")
       ->envname("PERFVEC_SERVER")
       ->capture_default_str();
+  ChannelSecurity& security = agent.server.security;
+  run->add_option("--tls-ca", security.tls_ca,
+                  "PEM: who may sign the server's certificate; \"system\": as "
+                  "this machine trusts; empty: no TLS")
+      ->envname("PERFVEC_TLS_CA");
+  run->add_option("--tls-cert", security.tls_certificate,
+                  "PEM: the worker's certificate, where the server wants one")
+      ->envname("PERFVEC_TLS_CERT");
+  run->add_option("--tls-key", security.tls_key, "PEM: its key")
+      ->envname("PERFVEC_TLS_KEY");
+  run->add_option("--token-file", security.token_file,
+                  "File with the worker's token; else PERFVEC_TOKEN")
+      ->envname("PERFVEC_TOKEN_FILE");
   run->add_option("--model", agent.models.directories,
                   "Directory of a foundation model that need not be fetched; "
                   "may be repeated")

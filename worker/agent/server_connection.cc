@@ -15,18 +15,6 @@ namespace {
 constexpr int kMaxMessageBytes = 64
                                  << 20;  // a manifest with many architectures
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  // gRPC's own pause before it connects again grows to two minutes; our calls
-  // back off by themselves and want a restarted server soon.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
-                                   arguments);
-}
-
 std::chrono::system_clock::time_point Deadline(absl::Duration timeout) {
   return absl::ToChronoTime(absl::Now() + timeout);
 }
@@ -51,10 +39,24 @@ absl::StatusOr<Response> Call(Stub* stub,
 
 }  // namespace
 
-ServerConnection::ServerConnection(ServerConnectionOptions options)
+absl::StatusOr<std::shared_ptr<grpc::Channel>> ServerConnection::Open(
+    const ServerConnectionOptions& options) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  // gRPC's own pause before it connects again grows to two minutes; our calls
+  // back off by themselves and want a restarted server soon.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  return MakeChannel(options.address, options.security, arguments);
+}
+
+ServerConnection::ServerConnection(
+    ServerConnectionOptions options,
+    const std::shared_ptr<grpc::Channel>& channel)
     : options_(std::move(options)),
-      worker_(v1::WorkerService::NewStub(MakeChannel(options_.address))),
-      models_(api::ModelService::NewStub(MakeChannel(options_.address))) {}
+      worker_(v1::WorkerService::NewStub(channel)),
+      models_(api::ModelService::NewStub(channel)) {}
 
 absl::StatusOr<v1::LeaseShardResponse> ServerConnection::LeaseShard(
     const v1::LeaseShardRequest& request, Interrupt* interrupt) {

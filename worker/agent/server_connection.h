@@ -4,7 +4,9 @@
 // A call is one attempt; Retry() repeats one until the answer is definite.
 // Any thread; no call holds a lock.
 //
-//   ServerConnection server({.address = "127.0.0.1:7450"});
+//   ServerConnectionOptions options;  // address, security
+//   auto channel = ServerConnection::Open(options);
+//   ServerConnection server(options, *channel);
 //   auto lease = server.LeaseShard(request, &interrupt);
 //   auto status = server.Retry(&interrupt, absl::InfiniteDuration(),
 //                              [&] { return server.Complete(...).status(); });
@@ -21,6 +23,7 @@
 #include "absl/time/time.h"
 #include "perfvec/v1/catalog_service.grpc.pb.h"
 #include "perfvec/worker/v1/worker_service.grpc.pb.h"
+#include "proto/channel.h"
 #include "worker/agent/backoff.h"
 #include "worker/agent/interrupt.h"
 
@@ -31,6 +34,7 @@ namespace api = ::perfvec::v1;         // the public messages
 
 struct ServerConnectionOptions {
   std::string address = "127.0.0.1:7450";
+  ChannelSecurity security;
   // For an answer to a unary call, and to one for a lease beside the wait.
   absl::Duration call_timeout = absl::Seconds(15);
   absl::Duration lease_timeout = absl::Seconds(5);
@@ -42,7 +46,11 @@ struct ServerConnectionOptions {
 
 class ServerConnection {
  public:
-  explicit ServerConnection(ServerConnectionOptions options);
+  // Errors of the options and of the files that they name; connects later.
+  static absl::StatusOr<std::shared_ptr<grpc::Channel>> Open(
+      const ServerConnectionOptions& options);
+  ServerConnection(ServerConnectionOptions options,
+                   const std::shared_ptr<grpc::Channel>& channel);
 
   absl::StatusOr<v1::LeaseShardResponse> LeaseShard(
       const v1::LeaseShardRequest& request, Interrupt* interrupt);

@@ -40,7 +40,7 @@ TEST(LeaseKeeperTest, RenewsAgainAndAgainWithTheProgress) {
     }
     return grpc::Status::OK;
   };
-  ServerConnection connection(server.connection());
+  ServerConnection connection(server.connection(), server.channel());
   Interrupt shard;
   LeaseKeeper keeper(&connection, "w1", ShortLease(), &shard);
   keeper.SetDone(777);
@@ -54,7 +54,7 @@ TEST(LeaseKeeperTest, ACancelledJobStopsTheShard) {
     response->set_cancelled(true);
     return grpc::Status::OK;
   };
-  ServerConnection connection(server.connection());
+  ServerConnection connection(server.connection(), server.channel());
   Interrupt shard;
   LeaseKeeper keeper(&connection, "w1", ShortLease(), &shard);
   ASSERT_TRUE(shard.WaitFor(kSoon));
@@ -66,7 +66,7 @@ TEST(LeaseKeeperTest, AStaleTokenStopsTheShard) {
   server.renew_lease = [](grpc::ServerContext*, const auto&, auto*) {
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "token 43 now");
   };
-  ServerConnection connection(server.connection());
+  ServerConnection connection(server.connection(), server.channel());
   Interrupt shard;
   LeaseKeeper keeper(&connection, "w1", ShortLease(), &shard);
   ASSERT_TRUE(shard.WaitFor(kSoon));
@@ -85,7 +85,7 @@ TEST(LeaseKeeperTest, AServerThatIsAwayDoesNotStopTheShard) {
     if (calls == 5) back.Notify();
     return grpc::Status::OK;
   };
-  ServerConnection connection(server.connection());
+  ServerConnection connection(server.connection(), server.channel());
   Interrupt shard;
   LeaseKeeper keeper(&connection, "w1", ShortLease(), &shard);
   EXPECT_TRUE(back.WaitForNotificationWithTimeout(kSoon));
@@ -100,7 +100,7 @@ TEST(LeaseKeeperTest, EndsAtOnceWhileACallWaits) {
     while (!context->IsCancelled()) std::this_thread::yield();
     return grpc::Status::CANCELLED;
   };
-  ServerConnection connection(server.connection());
+  ServerConnection connection(server.connection(), server.channel());
   Interrupt shard;
   {
     LeaseKeeper keeper(&connection, "w1", ShortLease(), &shard);

@@ -25,7 +25,9 @@ FoundationModel SmallModel(uint64_t seed) {
 // Serves one model's files, whatever id is asked for.
 class ModelStoreTest : public ::testing::Test {
  protected:
-  ModelStoreTest() : model_(SmallModel(1)), connection_(server_.connection()) {
+  ModelStoreTest()
+      : model_(SmallModel(1)),
+        connection_(server_.connection(), server_.channel()) {
     EXPECT_TRUE(model_.Save(files_.path()).ok());
     manifest_ = *compute::ReadWholeFile(files_ / "manifest.json", 1 << 20);
     weights_ = *compute::ReadWholeFile(files_ / "model.safetensors", 1 << 20);

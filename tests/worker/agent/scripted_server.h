@@ -5,7 +5,7 @@
 //   ScriptedServer server;
 //   server.read_trace = [&](grpc::ServerContext*, const auto& request,
 //                           auto* writer) { ...; return grpc::Status::OK; };
-//   ServerConnection connection({.address = server.address()});
+//   ServerConnection connection(server.connection(), server.channel());
 //
 // Set the handlers before the first call; they run on the server's threads. A
 // call without a handler is UNIMPLEMENTED.
@@ -54,6 +54,9 @@ class ScriptedServer {
   ~ScriptedServer() { server_->Shutdown(std::chrono::system_clock::now()); }
 
   std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+  std::shared_ptr<grpc::Channel> channel() const {
+    return *ServerConnection::Open(connection());
+  }
   // Short waits, so that a test of what happens after them is short.
   ServerConnectionOptions connection() const {
     ServerConnectionOptions options;

@@ -74,7 +74,7 @@ TEST(TraceStreamTest, GoesOnAtTheByteWhereItWasCut) {
         grpc::StatusCode::UNKNOWN, grpc::StatusCode::RESOURCE_EXHAUSTED};
     return grpc::Status(codes[kind], "cut");
   };
-  ServerConnection connection(server.connection());
+  ServerConnection connection(server.connection(), server.channel());
   Interrupt interrupt;
   TraceStream stream(&connection, "abc", bytes.size());
   stream.set_interrupt(&interrupt);
@@ -99,7 +99,7 @@ TEST(TraceStreamTest, OpensAnewAfterItsTimeLimit) {
   };
   ServerConnectionOptions options = server.connection();
   options.stream_timeout = absl::Milliseconds(100);
-  ServerConnection connection(options);
+  ServerConnection connection(options, server.channel());
   Interrupt interrupt;
   TraceStream stream(&connection, "abc", bytes.size());
   stream.set_interrupt(&interrupt);
@@ -117,7 +117,7 @@ TEST(TraceStreamTest, ADefiniteAnswerEndsItWithThePlace) {
     Send(bytes, request.offset(), 600, writer);
     return grpc::Status(grpc::StatusCode::DATA_LOSS, "chunk 7 is damaged");
   };
-  ServerConnection connection(server.connection());
+  ServerConnection connection(server.connection(), server.channel());
   Interrupt interrupt;
   TraceStream stream(&connection, "0123456789abcdef", bytes.size());
   stream.set_interrupt(&interrupt);
@@ -135,7 +135,7 @@ TEST(TraceStreamTest, MoreBytesThanAnnouncedAreRefused) {
     Send(bytes, request.offset(), bytes.size(), writer);
     return grpc::Status::OK;
   };
-  ServerConnection connection(server.connection());
+  ServerConnection connection(server.connection(), server.channel());
   Interrupt interrupt;
   TraceStream stream(&connection, "abc", 999);
   stream.set_interrupt(&interrupt);
@@ -147,7 +147,7 @@ TEST(TraceStreamTest, WithoutAByteForTheStallLimitItGivesUp) {
   server.read_trace = [](grpc::ServerContext*, const auto&, auto*) {
     return grpc::Status(grpc::StatusCode::UNAVAILABLE, "disk away");
   };
-  ServerConnection connection(server.connection());
+  ServerConnection connection(server.connection(), server.channel());
   Interrupt interrupt;
   TraceStream stream(&connection, "abc", 10, absl::Milliseconds(50));
   stream.set_interrupt(&interrupt);
@@ -164,7 +164,7 @@ TEST(TraceStreamTest, AnInterruptEndsAWaitingRead) {
     while (!context->IsCancelled()) std::this_thread::yield();
     return grpc::Status::CANCELLED;
   };
-  ServerConnection connection(server.connection());
+  ServerConnection connection(server.connection(), server.channel());
   Interrupt interrupt;
   std::thread raiser([&] {
     reading.WaitForNotification();
