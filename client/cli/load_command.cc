@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/numbers.h"
@@ -11,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "client/cli/units.h"
 #include "client/load/load_generator.h"
+#include "proto/channel.h"
 
 namespace perfvec::client::cli {
 namespace {
@@ -95,17 +97,22 @@ absl::Status FillNames(Client& client, LoadWorkload* workload) {
   return absl::OkStatus();
 }
 
-// Each with a connection of its own.
-std::vector<std::shared_ptr<grpc::Channel>> MakeChannels(const Context& context,
-                                                         int connections) {
+// Each with a connection of its own; secured as those of other commands are.
+absl::StatusOr<std::vector<std::shared_ptr<grpc::Channel>>> MakeChannels(
+    const Context& context, int connections) {
+  ChannelSecurity security = {context.tls_ca, context.tls_certificate,
+                              context.tls_key, "", context.token_file};
+  const char* token = std::getenv("PERFVEC_TOKEN");
+  if (token != nullptr && context.token_file.empty()) security.token = token;
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetMaxReceiveMessageSize(64 << 20);
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   for (int i = 0; i < connections; ++i) {
-    channels.push_back(grpc::CreateCustomChannel(
-        context.server, grpc::InsecureChannelCredentials(), arguments));
+    auto channel = MakeChannel(context.server, security, arguments);
+    if (!channel.ok()) return channel.status();
+    channels.push_back(*std::move(channel));
   }
   return channels;
 }
@@ -199,8 +206,9 @@ absl::Status Load(Context& context, LoadOptions options) {
   if (!client.ok()) return client.status();
   absl::Status named = FillNames(**client, &options.workload);
   if (!named.ok()) return named;
-  LoadGenerator load(MakeChannels(context, options.connections),
-                     options.workload);
+  auto channels = MakeChannels(context, options.connections);
+  if (!channels.ok()) return channels.status();
+  LoadGenerator load(*channels, options.workload);
   const auto run = [&](double rate_per_s) {
     options.run.rate_per_s = rate_per_s;
     return load.Run(options.run);
