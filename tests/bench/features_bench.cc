@@ -91,7 +91,7 @@ double TimeDecode(const Trace& trace,
                   const std::function<void(const trace::InstructionBlock&,
                                            float*)>& extract) {
   static auto* features = new std::vector<float>(
-      size_t{trace::kMaxChunkInstructions} * compute::kRichFeatureCount);
+      size_t{trace::kMaxChunkInstructions} * compute::kCoresFeatureCount);
   auto source = std::make_unique<trace::StringSource>(trace.pvt, trace.name);
   const double begin = CpuSeconds();
   auto reader = trace::TraceReader::Open(std::move(source));
@@ -121,6 +121,10 @@ double TimeOurs(const Trace& trace) {
 
 double TimeRich(const Trace& trace) {
   return TimeSchema(trace, compute::RichFeatureSchema());
+}
+
+double TimeCores(const Trace& trace) {
+  return TimeSchema(trace, compute::CoresFeatureSchema());
 }
 
 template <typename Slots>
@@ -379,6 +383,7 @@ int Main(int argc, char** argv) {
     for (const Trace& trace : traces) CheckAgreement(trace);
     const std::vector<Comparison> comparisons = {
         {"features/rich", &TimeRich, &TimeOurs},
+        {"features/cores", &TimeCores, &TimeOurs},
         {"features/pvt/splay", &TimeOurs, &TimeRival<SplaySlots>},
         {"features/distances/splay", &TimeStreamsOf<compute::RecencySlots>,
          &TimeStreamsOf<SplaySlots>},

@@ -2,10 +2,12 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace perfvec::compute {
 namespace {
@@ -39,6 +41,13 @@ LargeBuffer::LargeBuffer(size_t bytes) {
     // Advice only: small pages serve as well.
     madvise(data_, bytes_, MADV_HUGEPAGE);
   }
+}
+
+void LargeBuffer::Reserve(size_t bytes) {
+  if (bytes <= bytes_) return;
+  LargeBuffer larger(std::max(bytes, 2 * bytes_));
+  if (bytes_ != 0) std::memcpy(larger.data_, data_, bytes_);
+  *this = std::move(larger);
 }
 
 LargeBuffer::~LargeBuffer() {

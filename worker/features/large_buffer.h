@@ -33,6 +33,10 @@ class LargeBuffer {
   }
   size_t bytes() const { return bytes_; }
 
+  // At least so many, doubling: what it holds stays, what is new is zero.
+  // data() may move.
+  void Reserve(size_t bytes);
+
  private:
   void* data_ = nullptr;
   size_t bytes_ = 0;

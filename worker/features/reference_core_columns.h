@@ -19,6 +19,7 @@ struct ReferenceCores::Tables {
   Tables();
 
   Times fetch_step, retire_step, depth, refill, taken, retarget, reuse, retire;
+  Times nothing = {};
   Times in_order, excludes;      // masks
   Times predictor[kPredictors];  // masks
   Times geometry[3], ways;       // masks of 64, 128 and 256 sets

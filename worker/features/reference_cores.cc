@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "absl/base/attributes.h"
 #include "worker/features/cpu_dispatch.h"
@@ -30,6 +29,14 @@ constexpr int kGranuleBytesLog2 = 4;
 constexpr uint64_t kStoreSetReach = 128;  // instructions
 constexpr int kLinesInRow = 128;
 constexpr int kMaxChannels = 4, kMaxBanks = 16, kMaxMisses = 32;
+
+using Lanes [[gnu::vector_size(64), gnu::may_alias]] = int32_t;
+
+// mask ? a : b, of a mask -1 or 0. Without a branch: both are loaded, and loops
+// over the cores stay vectors.
+inline int32_t Select(int32_t mask, int32_t a, int32_t b) {
+  return (a & mask) | (b & ~mask);
+}
 
 }  // namespace
 
@@ -78,16 +85,8 @@ ReferenceCores::ReferenceCores(Isa isa, int32_t rebase_above)
 }
 
 void ReferenceCores::ReserveRegisters(size_t count) {
-  if (count <= register_count_) return;
-  count = std::max(count, register_count_ * 2);
-  LargeBuffer larger(count * sizeof(Times));
-  if (register_count_ != 0) {
-    std::memcpy(larger.data<void>(), registers_,
-                register_count_ * sizeof(Times));
-  }
-  registers_memory_ = std::move(larger);
+  registers_memory_.Reserve(count * sizeof(Times));
   registers_ = registers_memory_.data<Times>();
-  register_count_ = count;
 }
 
 size_t ReferenceCores::memory_bytes() const {
@@ -116,7 +115,7 @@ void ReferenceCores::Rebase() {
   };
   static_assert(offsetof(State, waiting) % sizeof(Times) == 0);
   lower(&state_->fetch, offsetof(State, waiting) / sizeof(Times));
-  lower(registers_, register_count_);
+  lower(registers_, registers_memory_.bytes() / sizeof(Times));
 }
 
 // A line from memory: when it is there if asked for at `start`. Channels are
@@ -216,54 +215,57 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void ReferenceCores::RunStep(
   // time = max(time, what the cores look back to + more)
   auto look_back = [](Times* time, const std::vector<Reach>& reaches,
                       const Times* ring, size_t size, uint64_t now,
-                      const Times* more) {
-    Times then;
-    std::fill_n(then.at, kCores, kFloor);
+                      const Times& more) {
+    // As vectors by hand: the compiler jams two turns of the outer loop and
+    // then takes the rings for overlapping.
+    constexpr int kParts = sizeof(Times) / sizeof(Lanes);
+    Lanes part[kParts];
+    for (Lanes& p : part) p = Lanes{} + kFloor;
     for (const Reach& r : reaches) {
-      const Times& entry = ring[(now - r.back) & (size - 1)];
-      for (int m = 0; m < kCores; ++m) {
-        then.at[m] = r.mask.at[m] != 0 ? entry.at[m] : then.at[m];
+      const auto* mask = reinterpret_cast<const Lanes*>(&r.mask);
+      const auto* entry =
+          reinterpret_cast<const Lanes*>(&ring[(now - r.back) & (size - 1)]);
+      for (int k = 0; k < kParts; ++k) {
+        part[k] = (entry[k] & mask[k]) | (part[k] & ~mask[k]);
       }
     }
+    Times then;
+    std::memcpy(&then, part, sizeof(then));
     for (int m = 0; m < kCores; ++m) {
-      const int32_t add = more != nullptr ? more->at[m] : 0;
-      time->at[m] = std::max(time->at[m], then.at[m] + add);
+      time->at[m] = std::max(time->at[m], then.at[m] + more.at[m]);
     }
   };
 
   // Fetch.
-  Times fetch, wrong;
+  Times fetch, wrong = {};
   for (int m = 0; m < kCores; ++m) {
     fetch.at[m] = s.fetch.at[m] + t.fetch_step.at[m];
   }
-  look_back(&fetch, t.fetch_queue, s.dispatched, kRing, n, nullptr);
+  look_back(&fetch, t.fetch_queue, s.dispatched, kRing, n, t.nothing);
   if (step.after_taken) {
     for (int m = 0; m < kCores; ++m) {
       fetch.at[m] = std::max(fetch.at[m], s.fetch.at[m] + kCycle);
     }
   }
   if (step.mispredicted[0] || step.mispredicted[1] || step.mispredicted[2]) {
-    std::fill_n(wrong.at, kCores, 0);
     for (int p = 0; p < kPredictors; ++p) {
       if (!step.mispredicted[p]) continue;
       for (int m = 0; m < kCores; ++m) wrong.at[m] |= t.predictor[p].at[m];
     }
     for (int m = 0; m < kCores; ++m) {
       const int32_t again = s.finish.at[m] + t.refill.at[m];
-      fetch.at[m] = std::max(fetch.at[m], wrong.at[m] != 0 ? again : kFloor);
+      fetch.at[m] = std::max(fetch.at[m], Select(wrong.at[m], again, kFloor));
     }
-  } else {
-    std::fill_n(wrong.at, kCores, 0);
   }
   if (step.target_changed) {
     for (int m = 0; m < kCores; ++m) {
-      fetch.at[m] += wrong.at[m] != 0 ? 0 : t.retarget.at[m];
+      fetch.at[m] += t.retarget.at[m] & ~wrong.at[m];
     }
   }
   if (step.new_line) {
     if (step.after_taken) {
       for (int m = 0; m < kCores; ++m) {
-        fetch.at[m] += wrong.at[m] != 0 ? 0 : t.taken.at[m];
+        fetch.at[m] += t.taken.at[m] & ~wrong.at[m];
       }
     }
     const uint64_t line = step.pc >> kLineBytesLog2;
@@ -272,11 +274,17 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void ReferenceCores::RunStep(
                                 static_cast<int32_t>(fetch_256_.Record(line))};
     const uint64_t physical =
         uint64_t{page(step.pc)} * 64 + line_in_page(step.pc);
+    Times miss;
+    int32_t missed = 0;
     for (int m = 0; m < kCores; ++m) {
       const int32_t mine = (t.geometry[0].at[m] & distance[0]) |
                            (t.geometry[1].at[m] & distance[1]) |
                            (t.geometry[2].at[m] & distance[2]);
-      if (mine <= t.ways.at[m]) continue;
+      miss.at[m] = mine > t.ways.at[m] ? -1 : 0;
+      missed |= miss.at[m];
+    }
+    for (int m = 0; missed != 0 && m < kCores; ++m) {
+      if (miss.at[m] == 0) continue;
       if (static_cast<int32_t>(step.fetch_set_1024) <= t.second_ways.at[m]) {
         fetch.at[m] += t.middle.at[m];
       } else {
@@ -292,7 +300,7 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void ReferenceCores::RunStep(
     dispatch.at[m] = std::max(fetch.at[m] + t.depth.at[m],
                               s.dispatch.at[m] + t.fetch_step.at[m]);
   }
-  look_back(&dispatch, t.window, s.retired, kRing, n, &t.reuse);
+  look_back(&dispatch, t.window, s.retired, kRing, n, t.reuse);
   if (step.serialize) {
     for (int m = 0; m < kCores; ++m) {
       dispatch.at[m] = std::max(dispatch.at[m], s.retire.at[m]);
@@ -300,24 +308,24 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void ReferenceCores::RunStep(
   }
   if (step.store) {
     look_back(&dispatch, t.stores, s.stores, kQueueRing, s.store_count,
-              &t.reuse);
+              t.reuse);
   }
   if (step.load) {
-    look_back(&dispatch, t.loads, s.loads, kQueueRing, s.load_count, &t.reuse);
+    look_back(&dispatch, t.loads, s.loads, kQueueRing, s.load_count, t.reuse);
   }
   if (step.integer_destinations != 0) {
     look_back(&dispatch, t.integers, s.integers, kRing, s.integer_count,
-              &t.reuse);
+              t.reuse);
   }
   if (step.vector_destinations != 0) {
-    look_back(&dispatch, t.vectors, s.vectors, kRing, s.vector_count, &t.reuse);
+    look_back(&dispatch, t.vectors, s.vectors, kRing, s.vector_count, t.reuse);
   }
 
   // Issue.
   Times issue;
   for (int m = 0; m < kCores; ++m) {
     issue.at[m] = std::max(dispatch.at[m],
-                           t.in_order.at[m] != 0 ? s.issue.at[m] : kFloor);
+                           Select(t.in_order.at[m], s.issue.at[m], kFloor));
   }
   auto wait = [&issue](const Times& until) {
     for (int m = 0; m < kCores; ++m) {

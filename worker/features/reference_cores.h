@@ -110,7 +110,6 @@ class ReferenceCores {
   State* state_;
   LargeBuffer registers_memory_;
   Times* registers_ = nullptr;  // finish of the last writer
-  size_t register_count_ = 0;
   IndexTable page_of_;                  // in the order of first touch
   std::vector<uint64_t> page_written_;  // one bit for each line
   SetStacks<128> data_128_, fetch_128_;
