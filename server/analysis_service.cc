@@ -27,22 +27,28 @@ bool IsOfCode(v1::PartKind kind) {
   return kind == v1::PART_KIND_FUNCTION || kind == v1::PART_KIND_ADDRESS;
 }
 
-// The program that a request names, and its parts of the kind, or how to get
-// them; what both answers say of them.
-template <typename Request, typename Response>
-absl::Status FindParts(const ServiceContext& context, const Snapshot& snapshot,
-                       const Request& request, const ItemVector** program,
-                       ProgramPartsRecord* parts, Response* response) {
+// The program that a request is about, under the model that it names.
+template <typename Request>
+absl::StatusOr<const ItemVector*> FindProgram(const Snapshot& snapshot,
+                                              const Request& request) {
   if (!v1::PartKind_IsValid(request.kind())) {
     return absl::InvalidArgumentError(
         absl::StrCat("part kind ", request.kind(), " is unknown"));
   }
   PERFVEC_ASSIGN_OR_RETURN(const Model* model,
                            snapshot.FindModel(request.model()));
-  PERFVEC_ASSIGN_OR_RETURN(
-      *program, snapshot.FindVector(Kind::kProgram, request.program(), *model));
-  const Item& item = *(*program)->item;
-  const bool code = IsOfCode(request.kind());
+  return snapshot.FindVector(Kind::kProgram, request.program(), *model);
+}
+
+// Its parts of the kind asked for, FAILED_PRECONDITION if it was represented
+// without; and what both answers say of them.
+template <typename Response>
+absl::Status FindParts(const ServiceContext& context, const ItemVector& program,
+                       v1::PartKind kind, ProgramPartsRecord* parts,
+                       Response* response) {
+  const Model* model = program.model;
+  const Item& item = *program.item;
+  const bool code = IsOfCode(kind);
   absl::StatusOr<ProgramPartsRecord> record = context.registry->GetProgramParts(
       item.name, item.version, model->model_id);
   if (!record.ok() && !absl::IsNotFound(record.status())) {
@@ -182,10 +188,8 @@ absl::Status Analyze(const ServiceContext& context,
         " phases, or 0 to have them chosen, found ", request.phases()));
   }
   const Snapshot snapshot = context.predictor->snapshot();
-  const ItemVector* program = nullptr;
-  ProgramPartsRecord record;
-  PERFVEC_RETURN_IF_ERROR(
-      FindParts(context, snapshot, request, &program, &record, response));
+  PERFVEC_ASSIGN_OR_RETURN(const ItemVector* program,
+                           FindProgram(snapshot, request));
   const Model* model = program->model;
   response->set_instructions(program->instructions);
   std::vector<const ItemVector*> architectures;
@@ -201,6 +205,9 @@ absl::Status Analyze(const ServiceContext& context,
     response->add_architectures(vector->item->label);
     response->add_time_ns(whole.time_ns());
   }
+  ProgramPartsRecord record;
+  PERFVEC_RETURN_IF_ERROR(
+      FindParts(context, *program, request.kind(), &record, response));
   if (IsOfCode(request.kind())) {
     AddCode(record.code(), request.kind() == v1::PART_KIND_ADDRESS,
             architectures, response);
@@ -214,10 +221,11 @@ absl::Status GetParts(const ServiceContext& context,
                       const v1::GetProgramPartsRequest& request,
                       v1::ProgramParts* response) {
   const Snapshot snapshot = context.predictor->snapshot();
-  const ItemVector* program = nullptr;
+  PERFVEC_ASSIGN_OR_RETURN(const ItemVector* program,
+                           FindProgram(snapshot, request));
   ProgramPartsRecord record;
   PERFVEC_RETURN_IF_ERROR(
-      FindParts(context, snapshot, request, &program, &record, response));
+      FindParts(context, *program, request.kind(), &record, response));
   const bool code = IsOfCode(request.kind());
   for (ProgramPartsRecord::Part& from :
        *(code ? record.mutable_code() : record.mutable_intervals())) {
