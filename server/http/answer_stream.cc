@@ -210,7 +210,11 @@ void Connection::WatchPeer() {
             self->stream_.socket().available(ignored) > 0) {
           return;
         }
-        self->Close(false);
+        if (self->stream_.PeerLeft()) {
+          self->Close(false);
+        } else {  // told of bytes that had been read by then
+          self->WatchPeer();
+        }
       });
 }
 

@@ -2,8 +2,8 @@
 //
 // A hot loop is an always-inline function, wrapped once plain and once as
 // PERFVEC_TARGET_AVX2. Both give the same bits: integers, and floats that are
-// only converted and copied. AVX-512 was measured to give nothing more but to the
-// reference cores.
+// only converted and copied. AVX-512 was measured to give nothing more but to
+// the reference cores.
 //
 //   PERFVEC_TARGET_AVX2 void LoopAvx2(...) { Loop(...); }
 //   if (CpuHasAvx2()) LoopAvx2(...); else Loop(...);

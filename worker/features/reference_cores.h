@@ -109,7 +109,7 @@ class ReferenceCores {
   LargeBuffer state_memory_;
   State* state_;
   LargeBuffer registers_memory_;
-  Times* registers_ = nullptr;  // finish of the last writer
+  Times* registers_ = nullptr;          // finish of the last writer
   IndexTable page_of_;                  // in the order of first touch
   std::vector<uint64_t> page_written_;  // one bit for each line
   SetStacks<128> data_128_, fetch_128_;

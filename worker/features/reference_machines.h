@@ -150,7 +150,7 @@ class ReferenceMachines {
 
   LargeBuffer registers_memory_;
   LargeBuffer stores_memory_;
-  Times* registers_;  // finish of the last writer
+  Times* registers_;    // finish of the last writer
   Times* stores_;       // [kStoreRing] finish, by instruction
   uint64_t count_ = 0;  // instructions run
   uint64_t store_count_ = 0;
