@@ -3,7 +3,7 @@
 #include <chrono>
 #include <utility>
 
-#include "proto/status.h"
+#include "server/call.h"
 
 namespace perfvec::server {
 
@@ -32,7 +32,7 @@ void MatrixStream::Start(Snapshot snapshot,
 }
 
 void MatrixStream::Refuse(const absl::Status& status) {
-  Finish(ToGrpcStatus(status));
+  Finish(WithRetryHint(context_, status));
 }
 
 void MatrixStream::WriteNext() {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/status.h"
+#include "server/call.h"
 #include "server/matrix_stream.h"
 #include "server/ranking.h"
 
@@ -28,16 +29,11 @@ grpc::ServerUnaryReactor* PredictionService::Predict(
 grpc::ServerUnaryReactor* PredictionService::Answer(
     grpc::CallbackServerContext* context, int64_t rows,
     std::function<absl::Status()> work) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  if (rows <= options_.inline_rows) {
-    reactor->Finish(ToGrpcStatus(work()));
-    return reactor;
+  if (rows > options_.inline_rows) {
+    return RunOnPool(*pool_, context, std::move(work));
   }
-  const absl::Status admitted =
-      pool_->Submit([reactor, work = std::move(work)] {
-        reactor->Finish(ToGrpcStatus(work()));
-      });
-  if (!admitted.ok()) reactor->Finish(ToGrpcStatus(admitted));
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpcStatus(work()));
   return reactor;
 }
 

@@ -200,12 +200,15 @@ TEST_F(PredictionServiceTest, AFullPoolRefusesLargeWorkAndAnswersSmall) {
   grpc::ClientContext first;
   EXPECT_EQ(stub_->Rank(&first, request, &ranked).error_code(),
             grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(first.GetServerTrailingMetadata().count("retry-after-ms"), 1);
   EXPECT_TRUE(Predict("p0", "a0").ok());
   grpc::ClientContext matrix_context;
   auto reader = stub_->PredictMatrix(&matrix_context, {});
   v1::PredictMatrixResponse message;
   EXPECT_FALSE(reader->Read(&message));
   EXPECT_EQ(reader->Finish().error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(matrix_context.GetServerTrailingMetadata().count("retry-after-ms"),
+            1);
   release.Notify();
   pool_.Stop();
 }
