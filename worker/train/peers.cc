@@ -3,6 +3,7 @@
 #include "worker/train/peers.h"
 
 #include <chrono>
+#include <csignal>
 #include <exception>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -100,6 +101,9 @@ absl::StatusOr<std::unique_ptr<Peers>> JoinPeers(const PeersOptions& options) {
         "option rendezvous: several processes need it: tcp://HOST:PORT or a "
         "file");
   }
+  // gloo writes to a peer that has died as to any other; the error that comes
+  // back is told, the signal would end this process without a word.
+  std::signal(SIGPIPE, SIG_IGN);
   try {
     auto store = MakeStore(options);
     if (!store.ok()) return store.status();

@@ -40,7 +40,7 @@ struct PeersOptions {
 };
 
 // Waits for all. INVALID_ARGUMENT: contradictory options. UNAVAILABLE: not all
-// came in time.
+// came in time. Ignores SIGPIPE in this process from then on.
 absl::StatusOr<std::unique_ptr<Peers>> JoinPeers(const PeersOptions& options);
 
 }  // namespace perfvec::train
