@@ -18,6 +18,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "storage/file_copy.h"
+#include "storage/file_system.h"
 #include "storage/status_macros.h"
 
 namespace perfvec::server {
@@ -168,7 +170,9 @@ absl::Status Replace(const std::string& path, const std::string& text) {
     ::unlink(temporary.c_str());
     return failed;
   }
-  return absl::OkStatus();
+  // Else a revoked token could be back after a power cut.
+  return storage::FileSystem::Real()->SyncDirectory(
+      storage::ParentDirectory(path));
 }
 
 // One writer at a time; released when the descriptor is closed.
