@@ -61,5 +61,5 @@ function(perfvec_test target)
   set_tests_properties(${target} PROPERTIES TIMEOUT 300
     LABELS "${ARG_LABELS}"
     ENVIRONMENT
-      "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+      "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp;LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp")
 endfunction()
