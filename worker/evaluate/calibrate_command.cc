@@ -58,7 +58,9 @@ absl::Status Run(const Command& command) {
   TableOptions options = command.table;
   std::vector<double> vectors;
   compute::Manifest manifest = model->manifest();
-  for (size_t a = 0; a < manifest.architectures.size(); ++a) {
+  auto known = KnownArchitectures(manifest, options.data);
+  if (!known.ok()) return known.status();
+  for (size_t a : *known) {
     options.architectures.push_back(manifest.architectures[a].name);
     const float* from = model->ArchitectureVector(static_cast<int>(a));
     vectors.insert(vectors.end(), from, from + manifest.width);

@@ -1,7 +1,6 @@
 #include "worker/evaluate/learn_study_command.h"
 
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -49,26 +48,20 @@ void Print(const std::vector<LearnStudyRow>& rows, bool unseen) {
 // Counts the look at architectures of split "unseen" and lists them.
 absl::StatusOr<std::vector<std::string>> OpenUnseen(
     const Command& command, const compute::FoundationModel& model) {
-  std::map<std::string, PlannedArchitecture> unseen;
-  for (const std::string& directory : command.table.data) {
-    auto folder = ReadDataFolder(directory);
-    if (!folder.ok()) return folder.status();
-    for (const ArchitectureEntry& a : folder->architectures) {
-      if (a.split != Split::kUnseen) continue;
-      unseen[a.name].name = a.name;
-      unseen[a.name].split = Split::kUnseen;
-    }
-  }
-  if (unseen.empty()) {
+  auto unseen = UnseenArchitectures(command.table.data);
+  if (!unseen.ok()) return unseen.status();
+  if (unseen->empty()) {
     return absl::NotFoundError(
         "--open-unseen: the data has no architectures of split \"unseen\"");
   }
   Plan plan;
   PlannedProgram program;
   std::vector<std::string> names;
-  for (const auto& [name, architecture] : unseen) {
+  for (const std::string& name : *unseen) {
     program.architectures.push_back(plan.architectures.size());
-    plan.architectures.push_back(architecture);
+    plan.architectures.emplace_back();
+    plan.architectures.back().name = name;
+    plan.architectures.back().split = Split::kUnseen;
     names.push_back(name);
   }
   plan.programs.push_back(std::move(program));
@@ -90,13 +83,16 @@ absl::Status Run(const Command& command) {
   std::vector<compute::KnownVector> known;
   std::vector<size_t> columns;
   std::vector<LearnTarget> targets;
-  for (size_t a = 0; a < manifest.architectures.size(); ++a) {
+  auto numbers = KnownArchitectures(manifest, command.table.data);
+  if (!numbers.ok()) return numbers.status();
+  for (size_t a : *numbers) {
     const float* from = model->ArchitectureVector(static_cast<int>(a));
+    const size_t column = columns.size();
     known.push_back(
         {manifest.architectures[a].name, {from, from + manifest.width}});
-    columns.push_back(a);
+    columns.push_back(column);
     options.architectures.push_back(known.back().name);
-    targets.push_back({a, a});
+    targets.push_back({column, column});
   }
   if (command.open_unseen) {
     auto names = OpenUnseen(command, *model);

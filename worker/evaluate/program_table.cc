@@ -106,6 +106,30 @@ void Shorten(size_t instructions, ProgramData* data) {
 
 }  // namespace
 
+absl::StatusOr<std::set<std::string>> UnseenArchitectures(
+    const std::vector<std::string>& data) {
+  std::set<std::string> unseen;
+  for (const std::string& directory : data) {
+    auto folder = ReadDataFolder(directory);
+    if (!folder.ok()) return folder.status();
+    for (const ArchitectureEntry& a : folder->architectures) {
+      if (a.split == Split::kUnseen) unseen.insert(a.name);
+    }
+  }
+  return unseen;
+}
+
+absl::StatusOr<std::vector<size_t>> KnownArchitectures(
+    const compute::Manifest& manifest, const std::vector<std::string>& data) {
+  auto unseen = UnseenArchitectures(data);
+  if (!unseen.ok()) return unseen.status();
+  std::vector<size_t> known;
+  for (size_t a = 0; a < manifest.architectures.size(); ++a) {
+    if (unseen->count(manifest.architectures[a].name) == 0) known.push_back(a);
+  }
+  return known;
+}
+
 absl::StatusOr<std::vector<ProgramRow>> MakeProgramTable(
     std::shared_ptr<const compute::FoundationModel> model,
     const TableOptions& options) {

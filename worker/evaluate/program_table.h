@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,16 @@ struct TableOptions {
   int threads = 0;                       // 0: one per processor
   std::function<void(const std::string& message)> progress;
 };
+
+// Names of the split "unseen" in the folders' architectures.json.
+absl::StatusOr<std::set<std::string>> UnseenArchitectures(
+    const std::vector<std::string>& data);
+
+// The model's architectures, by number, but those of the split "unseen", which
+// it may have learned after its training: their times are not to be looked at
+// uncounted, nor is one to stand in the prior of its own learning.
+absl::StatusOr<std::vector<size_t>> KnownArchitectures(
+    const compute::Manifest& manifest, const std::vector<std::string>& data);
 
 // In the order of the folders. Programs that a folder has no times of on one of
 // the architectures are left out. Errors name file or program.

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <string>
 #include <tuple>
@@ -15,6 +16,7 @@
 #include "tests/worker/evaluate/synthetic_data.h"
 #include "worker/evaluate/evaluate_command.h"
 #include "worker/evaluate/evaluation.h"
+#include "worker/evaluate/program_table.h"
 #include "worker/evaluate/report.h"
 
 namespace perfvec::train {
@@ -273,6 +275,18 @@ TEST_F(EvaluateTest, SavesLearnedVectorsWithTheModel) {
     EXPECT_TRUE(
         std::any_of(learned, learned + width, [](float v) { return v != 0; }));
   }
+}
+
+TEST_F(EvaluateTest, StudiesDoNotTakeUnseenMachinesForKnown) {
+  EXPECT_EQ(*UnseenArchitectures({data()}), std::set<std::string>{"hidden"});
+  compute::Manifest manifest;
+  for (const char* name : {"a", "hidden", "elsewhere"}) {
+    manifest.architectures.emplace_back();
+    manifest.architectures.back().name = name;
+  }
+  EXPECT_EQ(*KnownArchitectures(manifest, {data()}),
+            (std::vector<size_t>{0, 2}));
+  EXPECT_FALSE(KnownArchitectures(manifest, {data() + "/none"}).ok());
 }
 
 TEST_F(EvaluateTest, SameSeedSameReport) {
