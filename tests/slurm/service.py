@@ -28,8 +28,9 @@ def cut_text_pair(text, store, folder, instructions):
 
 
 class Service:
-    def __init__(self, build, source, folder):
+    def __init__(self, build, source, folder, server_options=(), worker=True):
         self.bin, self.source, self.folder = build, source, str(folder)
+        self.server_options, self.worker = list(server_options), worker
         self.address = self.http = None
         self.processes = []
 
@@ -39,7 +40,8 @@ class Service:
              "--data-dir", self.folder + "/data",
              "--listen", "127.0.0.1:0", "--metrics-listen", "",
              "--http-listen", "127.0.0.1:0",
-             "--model", f"{self.source}/deploy/models/default"],
+             "--model", f"{self.source}/deploy/models/default",
+             *self.server_options],
             stderr=subprocess.PIPE, text=True)
         self.processes.append(server)
         said = ""
@@ -49,7 +51,9 @@ class Service:
                 raise RuntimeError("no server: " + said)
             said += line
         self.address = re.search(r"listening on (\S+)", said).group(1)
-        self.http = re.search(r"on http://([0-9.:]+)/", said).group(1)
+        self.http = re.search(r"on https?://([0-9.:]+)/", said).group(1)
+        if not self.worker:
+            return self
         self.processes.append(subprocess.Popen(
             [f"{self.bin}/worker/perfvec-worker", "run",
              "--server", self.address,
