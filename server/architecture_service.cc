@@ -13,6 +13,33 @@
 namespace perfvec::server {
 namespace {
 
+constexpr int kMaxFactorRows = 64;  // as resources.proto says
+
+// What predictions take from a vector beside its values: intervals and flag.
+absl::Status CheckSpread(const std::string& name,
+                         const v1::ArchitectureVector& vector, int64_t width) {
+  const auto& factors = vector.uncertainty().factors();
+  if (factors.size() % width != 0 || factors.size() > kMaxFactorRows * width) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("architecture ", name, ": its uncertainty has ",
+                     factors.size(), " elements, expected rows of ", width,
+                     ", ", kMaxFactorRows, " at most"));
+  }
+  for (double f : factors) {
+    if (std::isfinite(f)) continue;
+    return absl::InvalidArgumentError(absl::StrCat("architecture ", name,
+                                                   ": its uncertainty has ", f,
+                                                   ", expected numbers"));
+  }
+  const double noise = vector.learned().noise();
+  if (!(noise >= 0) || !std::isfinite(noise)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("architecture ", name, ": learned with a noise of ", noise,
+                     ", expected a number from 0 on"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckVectors(const v1::Architecture& architecture,
                           storage::Registry& registry) {
   for (const v1::ArchitectureVector& vector : architecture.vectors()) {
@@ -37,6 +64,8 @@ absl::Status CheckVectors(const v1::Architecture& architecture,
             " of its vector is ", vector.values(i), ", expected a number"));
       }
     }
+    PERFVEC_RETURN_IF_ERROR(
+        CheckSpread(architecture.name(), vector, model.width()));
   }
   return absl::OkStatus();
 }

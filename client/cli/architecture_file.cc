@@ -1,5 +1,7 @@
 #include "client/cli/architecture_file.h"
 
+#include <google/protobuf/util/json_util.h>
+
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -42,9 +44,24 @@ class Parser {
     }
   }
 
+  // In proto3's JSON mapping, as --json prints it.
+  void Message(const std::string& field, const Json& value,
+               google::protobuf::Message* out) {
+    if (!reader_.Object(field, value)) return;
+    const auto status =
+        google::protobuf::util::JsonStringToMessage(value.dump(), out);
+    if (!status.ok()) {
+      reader_.Fail(field,
+                   absl::StrCat(out->GetTypeName(), " (",
+                                std::string(status.message()), ")"),
+                   value);
+    }
+  }
+
   void Vector(const Json& value, ArchitectureDraft* draft) {
-    static const std::set<std::string> kKnown = {"model", "model_id", "origin",
-                                                 "values", "create_time"};
+    static const std::set<std::string> kKnown = {
+        "model",       "model_id", "origin",     "values",
+        "create_time", "learned",  "uncertainty"};
     if (!reader_.Object(Field("vectors"), value, kKnown)) return;
     api::ArchitectureVector* vector = draft->architecture.add_vectors();
     std::string model;
@@ -60,6 +77,10 @@ class Parser {
         for (const Json& element : reader_.List(name, field)) {
           vector->add_values(reader_.Number(name, element));
         }
+      } else if (key == "learned") {
+        Message(name, field, vector->mutable_learned());
+      } else if (key == "uncertainty") {
+        Message(name, field, vector->mutable_uncertainty());
       }
     }
     if (model.empty() == vector->model_id().empty()) {

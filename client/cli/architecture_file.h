@@ -4,10 +4,12 @@
 //    "price_per_hour": 0.5, "power_watts": 3.2, "tags": {"site": "lab"},
 //    "aliases": ["gold"], "vectors": [{"model": "base", "values": [0.1, ...]}]}
 //
-// Also an array of those, or {"architectures": [...]} as `arch list --json`
-// prints; attributes may be {"number": 40} and {"text": "..."}, vectors may
-// name a "model_id". Fields that the server gives (version, times, revision)
-// are passed over, others that are not known are refused.
+// Also an array of those, {"architectures": [...]} as `arch list --json`
+// prints, or what `arch get --json` does: attributes may be {"number": 40} and
+// {"text": "..."}, vectors may name a "model_id" and carry the "learned" and
+// "uncertainty" that their intervals and flags come from. Fields that the
+// server gives (version, times, revision) are passed over, others that are not
+// known are refused.
 //
 // Free function; any thread.
 //

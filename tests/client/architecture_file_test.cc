@@ -1,11 +1,15 @@
 #include "client/cli/architecture_file.h"
 
+#include <sstream>
+
+#include "client/cli/json_output.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace perfvec::client::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -56,6 +60,43 @@ TEST(ArchitectureFileTest, ReadsArraysAndWhatListPrints) {
   }
 }
 
+// Everything that a prediction takes from a learned vector comes through, so
+// that a copy is as sure of itself as the original, and no surer.
+TEST(ArchitectureFileTest, ReadsWhatGetPrintsOfALearnedVector) {
+  perfvec::v1::Architecture learned;
+  learned.set_name("lab");
+  learned.set_version(3);
+  learned.set_price_per_hour(0.5);
+  (*learned.mutable_attributes())["rob"].set_number(40);
+  perfvec::v1::ArchitectureVector* vector = learned.add_vectors();
+  vector->set_model_id("ab");
+  vector->set_origin("learned");
+  vector->mutable_create_time()->set_seconds(1'700'000'000);
+  vector->add_values(0.1);
+  vector->add_values(-2e-9);
+  vector->mutable_uncertainty()->add_factors(1.0 / 3);
+  vector->mutable_uncertainty()->add_factors(-4);
+  perfvec::v1::LearnReport* report = vector->mutable_learned();
+  report->set_noise(0.07);
+  report->set_out_of_distribution(true);
+  report->set_known_architectures(77);
+  report->add_warnings("an architecture unlike the known ones");
+  auto* program = report->add_programs();
+  program->set_program("lcs@1");
+  program->set_time_ns(3000.25);
+  program->set_set_aside(true);
+  std::ostringstream printed;
+  ASSERT_TRUE(PrintJson(printed, learned).ok());
+  auto drafts = ParseArchitectures(printed.str(), "f.json");
+  ASSERT_TRUE(drafts.ok()) << drafts.status();
+  ASSERT_EQ(drafts->size(), 1);
+  // The server gives these anew.
+  learned.clear_version();
+  vector->clear_create_time();
+  EXPECT_EQ(drafts->front().architecture.SerializeAsString(),
+            learned.SerializeAsString());
+}
+
 TEST(ArchitectureFileTest, ErrorsNameFileFieldAndWhatWasFound) {
   EXPECT_THAT(ErrorOf("{"), HasSubstr("f.json"));
   EXPECT_THAT(ErrorOf(R"({"tags": {}})"), HasSubstr("name"));
@@ -76,6 +117,15 @@ TEST(ArchitectureFileTest, ErrorsNameFileFieldAndWhatWasFound) {
       ErrorOf(R"({"name": "a", "vectors": [{"model": "m", "size": 1}]})"),
       HasSubstr("f.json (a): field \"vectors\": expected known fields only, "
                 "found \"size\""));
+  EXPECT_THAT(
+      ErrorOf(R"({"name": "a", "vectors": [{"learned": {"sigma": 1}}]})"),
+      AllOf(HasSubstr("vectors.learned"), HasSubstr("sigma")));
+  EXPECT_THAT(
+      ErrorOf(
+          R"({"name": "a", "vectors": [{"uncertainty": {"factors": ["x"]}}]})"),
+      HasSubstr("vectors.uncertainty"));
+  EXPECT_THAT(ErrorOf(R"({"name": "a", "vectors": [{"uncertainty": [1]}]})"),
+              HasSubstr("expected an object"));
   EXPECT_THAT(ErrorOf(R"({"name": "a", "name": "b"})"),
               HasSubstr("gives \"name\" twice"));
   EXPECT_THAT(ErrorOf("[3]"),

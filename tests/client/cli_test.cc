@@ -308,6 +308,30 @@ TEST_F(CliTest, LearnsFromTheLatenciesOfATrace) {
                 .exit_code,
             0);
 
+  // What get prints of a learned architecture registers nothing new under its
+  // name, and under another the same but for what the server gives.
+  EXPECT_EQ(
+      Run({"arch", "learn", "lab", "--trace", Path("lcs.json")}).exit_code, 0);
+  json lab = RunJson({"arch", "get", "lab"});
+  EXPECT_EQ(Run({"arch", "create", "-"}, {}, lab.dump()).out, "lab@1\n");
+  json copy = lab;
+  copy["name"] = "lab_copy";
+  EXPECT_EQ(Run({"arch", "create", "-"}, {}, copy.dump()).out, "lab_copy@1\n");
+  copy = RunJson({"arch", "get", "lab_copy"});
+  EXPECT_EQ(copy["vectors"][0]["learned"], lab["vectors"][0]["learned"]);
+  EXPECT_EQ(copy["vectors"][0]["uncertainty"],
+            lab["vectors"][0]["uncertainty"]);
+  EXPECT_EQ(copy["vectors"][0]["values"], lab["vectors"][0]["values"]);
+  EXPECT_EQ(copy["vectors"][0]["origin"], "learned");
+  copy["vectors"][0]["uncertainty"]["factors"] = {1};
+  EXPECT_THAT(Fail(4, {"arch", "create", "-"}, copy.dump()),
+              HasSubstr("its uncertainty has 1 elements"));
+  lab["vectors"][0]["learned"]["noise"] = "NaN";
+  EXPECT_THAT(Fail(4, {"arch", "create", "-"}, lab.dump()),
+              HasSubstr("learned with a noise of nan"));
+  EXPECT_EQ(Run({"arch", "delete", "lab_copy"}).exit_code, 0);
+  EXPECT_EQ(Run({"arch", "delete", "lab"}).exit_code, 0);
+
   EXPECT_THAT(Fail(3, {"arch", "learn", "lab", "--trace", Path("lcs.json"),
                        "--column", "nobody"}),
               HasSubstr("but on traced"));
