@@ -233,7 +233,7 @@ void Predictor::PointItemRefs(Kind kind, Item* item,
 void Predictor::PutVector(Kind kind, Family& family, Item* item, Model* model,
                           const float* values, uint64_t instructions,
                           VectorSpread spread) {
-  Calibrate(*model, kind, values, instructions, &spread);
+  Calibrate(*model, kind, item->name, values, instructions, &spread);
   VectorTable& table = model->tables[static_cast<int>(kind)];
   const uint64_t next = state_->epoch.load(std::memory_order_relaxed) + 1;
   auto shown = std::find_if(family.shown.begin(), family.shown.end(),

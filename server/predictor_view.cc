@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/predictor.h"
+#include "server/predictor/vector_spread.h"
 
 namespace perfvec::server {
 namespace {
@@ -177,7 +178,8 @@ absl::Status View::Predict(absl::string_view program,
     response->set_confidence(intervals->confidence());
     response->set_low_ns(time_ns / factor);
     response->set_high_ns(time_ns * factor);
-    response->set_program_out_of_distribution((*p)->spread->strange);
+    response->set_program_out_of_distribution(
+        StrangeOn(*(*p)->spread, *(*a)->spread));
     response->set_architecture_out_of_distribution((*a)->spread->strange);
   }
   return absl::OkStatus();

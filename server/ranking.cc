@@ -10,6 +10,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "server/predictor/vector_spread.h"
 #include "server/ranking_constraint.h"
 
 namespace perfvec::server {
@@ -128,7 +129,8 @@ class Ranker {
         intervals_.Factor(program, architecture, 10 * entry.time_ns);
     item->set_low_ns(entry.time_ns / factor);
     item->set_high_ns(entry.time_ns * factor);
-    item->set_program_out_of_distribution(program.spread->strange);
+    item->set_program_out_of_distribution(
+        StrangeOn(*program.spread, *architecture.spread));
     item->set_architecture_out_of_distribution(architecture.spread->strange);
   }
 

@@ -64,6 +64,10 @@ inline constexpr int64_t kMaxFactorPanels = 4;
 // published.
 struct VectorSpread {
   bool strange = false;  // out of distribution
+  // Of a program: its distance over the limit. Of an architecture: how much
+  // more than usual its times are off.
+  double distance = 0;
+  double error_factor = 1;
   // Of a program: times the calibration's quantile it is half the interval of
   // log time.
   double spread = 1;

@@ -49,17 +49,23 @@ VectorSpread SpreadOfArchitecture(const v1::ArchitectureVector& vector,
   return out;
 }
 
-void Calibrate(const Model& model, Kind kind, const float* values,
-               uint64_t instructions, VectorSpread* spread) {
+void Calibrate(const Model& model, Kind kind, const std::string& name,
+               const float* values, uint64_t instructions,
+               VectorSpread* spread) {
   if (kind == Kind::kArchitecture) {
     spread->more_variance = 0;
+    spread->error_factor = 1;
     if (model.calibration == nullptr) return;
+    if (spread->trained) {
+      spread->error_factor = model.calibration->ErrorFactor(name);
+    }
     const double expected = model.calibration->noise;
     spread->more_variance =
         std::max(0.0, spread->noise * spread->noise - expected * expected);
     return;
   }
   spread->spread = 1;
+  spread->distance = 0;
   spread->strange = false;
   if (model.calibration == nullptr || instructions == 0) return;
   const compute::Calibration& c = *model.calibration;
@@ -67,7 +73,8 @@ void Calibrate(const Model& model, Kind kind, const float* values,
   const double distance =
       c.Distance(vector.data(), static_cast<double>(instructions));
   spread->spread = c.Spread(distance);
-  spread->strange = !(distance <= c.limit);
+  spread->distance = distance / c.limit;
+  spread->strange = c.Strange(distance, 1);
 }
 
 }  // namespace perfvec::server

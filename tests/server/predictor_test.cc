@@ -344,12 +344,8 @@ TEST(RefIndexTest, GrowsUnderReaders) {
   }
 }
 
-// The same calibration, but for what errors it expects of any architecture.
-std::string ManifestWithNoise(double noise) {
-  compute::Calibration c;
+std::string ManifestWith(compute::Calibration c) {
   c.quantiles = {{0.5, 0.1}, {0.9, 0.2}, {0.99, 0.4}};
-  c.noise = noise;
-  c.limit = 1000;
   c.neighbours = 1;
   c.mean.assign(kTestWidth, 0);
   c.components.assign(kTestWidth, 0);
@@ -358,6 +354,51 @@ std::string ManifestWithNoise(double noise) {
   c.directions = c.components;
   return absl::StrCat(
       "{\"calibration\": ", compute::SerializeCalibration(c, kTestWidth), "}");
+}
+
+// The same calibration, but for what errors it expects of any architecture.
+std::string ManifestWithNoise(double noise) {
+  compute::Calibration c;
+  c.noise = noise;
+  c.limit = 1000;
+  return ManifestWith(std::move(c));
+}
+
+TEST_F(PredictorTest, FlagsMoreWhereAnArchitectureIsHardToPredict) {
+  compute::Calibration c;
+  c.noise = 0.1;
+  // At a distance of 4.6: log(10 / 1000 + floor), seen from 0.
+  c.limit = 6;
+  c.error_factors = {{"hard", 2}, {"lab", 2}};
+  v1::Model model = ModelMessage("base", 1, "aaaa", true);
+  model.set_manifest_json(ManifestWith(c));
+  ASSERT_TRUE(predictor_.AddModel(model).ok());
+  for (const char* name : {"hard", "easy", "lab"}) {
+    auto message = ArchitectureMessage(name, 1, "aaaa", 2);
+    // The factor is of the trained vector, not of the name alone.
+    message.mutable_vectors(0)->set_origin(
+        name == std::string("lab") ? "learned" : "trained");
+    ASSERT_TRUE(predictor_.AddArchitecture(message).ok());
+  }
+  const auto flagged = [&](const char* name) {
+    EXPECT_TRUE(Predict("lbm", name).ok());
+    EXPECT_FALSE(response_.architecture_out_of_distribution());
+    return response_.program_out_of_distribution();
+  };
+  EXPECT_TRUE(flagged("hard"));
+  EXPECT_FALSE(flagged("easy"));
+  EXPECT_FALSE(flagged("lab"));
+  // Another calibration of the same model counts at once.
+  c.error_factors = {{"hard", 0.5}, {"easy", 1.5}};
+  model.set_manifest_json(ManifestWith(c));
+  ASSERT_TRUE(predictor_.AddModel(model).ok());
+  EXPECT_FALSE(flagged("hard"));
+  EXPECT_TRUE(flagged("easy"));
+  c.limit = 4;
+  model.set_manifest_json(ManifestWith(c));
+  ASSERT_TRUE(predictor_.AddModel(model).ok());
+  EXPECT_TRUE(flagged("lab"));
+  EXPECT_FALSE(flagged("hard"));
 }
 
 TEST_F(PredictorTest, AnotherCalibrationCountsForWhatIsKnownAlready) {

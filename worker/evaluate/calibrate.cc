@@ -21,6 +21,8 @@ constexpr double kWidthLevel = 0.9;
 constexpr double kGrowths[] = {0, 0.25, 0.5, 1, 2, 4};
 constexpr double kLargeError = 0.2;
 constexpr double kFalseAlarms = 0.1;
+constexpr double kLeastError = 1e-6, kMostErrorFactor = 5;
+constexpr double kLeastLimit = 1e-6;
 constexpr size_t kLeastFamilies = 3, kLeastTrained = 8;
 constexpr int kResamples = 2000;
 
@@ -111,28 +113,45 @@ void FitDirections(const std::vector<ProgramRow>& rows, Calibration* c) {
   c->directions = Principal(units, kDirections).vectors;
 }
 
-// The least distance beyond which lie at most kFalseAlarms of the predictions
-// that are not far off.
-double FitLimit(const std::vector<const ProgramRow*>& left_out,
-                const std::vector<double>& vectors, const Calibration& c) {
-  std::vector<std::pair<double, double>> good;  // distance, predictions
-  double all = 0;
-  for (const ProgramRow* row : left_out) {
-    double count = 0;
-    for (size_t a = 0; a < row->times.size(); ++a) {
-      count += RelativeError(row->times[a], Predicted(*row, vectors, a)) <=
-               kLargeError;
+// Errors on the training programs: how hard an architecture is to predict shows
+// there too. Over their geometric mean.
+void FitErrorFactors(const std::vector<const ProgramRow*>& trained,
+                     const std::vector<double>& vectors,
+                     const std::vector<std::string>& names, Calibration* c) {
+  std::vector<double> logs;
+  for (size_t a = 0; a < names.size(); ++a) {
+    double square = kLeastError * kLeastError;
+    for (const ProgramRow* row : trained) {
+      const double e = LogError(row->times[a], Predicted(*row, vectors, a));
+      square += e * e / static_cast<double>(trained.size());
     }
-    good.emplace_back(c.Distance(row->vector.data(), row->instructions), count);
-    all += count;
+    logs.push_back(std::log(square) / 2);
   }
+  const double mean = Average(logs);
+  for (size_t a = 0; a < names.size(); ++a) {
+    c->error_factors[names[a]] = std::clamp(
+        std::exp(logs[a] - mean), 1 / kMostErrorFactor, kMostErrorFactor);
+  }
+}
+
+// The least distance × error factor beyond which lie at most kFalseAlarms of
+// the predictions that are not far off.
+double FitLimit(const std::vector<const ProgramRow*>& left_out,
+                const std::vector<double>& vectors,
+                const std::vector<std::string>& names, const Calibration& c) {
+  std::vector<double> good;
+  for (const ProgramRow* row : left_out) {
+    const double distance = c.Distance(row->vector.data(), row->instructions);
+    for (size_t a = 0; a < names.size(); ++a) {
+      const double predicted = Predicted(*row, vectors, a);
+      if (RelativeError(row->times[a], predicted) > kLargeError) continue;
+      good.push_back(distance * c.ErrorFactor(names[a]));
+    }
+  }
+  if (good.empty()) return kLeastLimit;
   std::sort(good.rbegin(), good.rend());
-  double beyond = 0;
-  for (const auto& [distance, count] : good) {
-    if (beyond + count > kFalseAlarms * all) return distance;
-    beyond += count;
-  }
-  return good.back().first;
+  const double beyond = kFalseAlarms * static_cast<double>(good.size());
+  return std::max(kLeastLimit, good[static_cast<size_t>(beyond)]);
 }
 
 double QuantileOf(std::vector<double> sorted, double level) {
@@ -177,7 +196,8 @@ void FitErrors(const std::vector<const ProgramRow*>& left_out,
 }  // namespace
 
 absl::StatusOr<Calibration> Calibrate(const std::vector<ProgramRow>& rows,
-                                      const std::vector<double>& vectors) {
+                                      const std::vector<double>& vectors,
+                                      const std::vector<std::string>& names) {
   std::vector<const ProgramRow*> trained, left_out;
   std::set<std::string> families;
   for (const ProgramRow& row : rows) {
@@ -194,11 +214,12 @@ absl::StatusOr<Calibration> Calibrate(const std::vector<ProgramRow>& rows,
   Calibration c;
   FitDistance(trained, &c);
   FitDirections(rows, &c);
-  c.limit = FitLimit(left_out, vectors, c);
+  FitErrorFactors(trained, vectors, names, &c);
+  c.limit = FitLimit(left_out, vectors, names, c);
   FitErrors(left_out, vectors, &c);
-  nlohmann::json names = nlohmann::json::array();
-  for (const ProgramRow* row : left_out) names.push_back(row->name);
-  c.record_json = nlohmann::json({{"programs", names},
+  nlohmann::json programs = nlohmann::json::array();
+  for (const ProgramRow* row : left_out) programs.push_back(row->name);
+  c.record_json = nlohmann::json({{"programs", programs},
                                   {"families", families.size()},
                                   {"training_programs", trained.size()}})
                       .dump();
@@ -207,7 +228,7 @@ absl::StatusOr<Calibration> Calibrate(const std::vector<ProgramRow>& rows,
 
 absl::StatusOr<LeftOutResult> LeaveFamiliesOut(
     const std::vector<ProgramRow>& rows, const std::vector<double>& vectors,
-    double level) {
+    const std::vector<std::string>& names, double level) {
   std::set<std::string> families;
   for (const ProgramRow& row : rows) {
     if (!row.trained) families.insert(row.family);
@@ -220,7 +241,7 @@ absl::StatusOr<LeftOutResult> LeaveFamiliesOut(
     for (const ProgramRow& row : rows) {
       if (row.trained || row.family != family) rest.push_back(row);
     }
-    auto c = Calibrate(rest, vectors);
+    auto c = Calibrate(rest, vectors, names);
     if (!c.ok()) return c.status();
     std::vector<double> covered;
     for (const ProgramRow& row : rows) {
@@ -229,7 +250,6 @@ absl::StatusOr<LeftOutResult> LeaveFamiliesOut(
       p.name = row.name;
       const double distance = c->Distance(row.vector.data(), row.instructions);
       p.distance = distance / c->limit;
-      p.flagged = p.distance > 1;
       const double half = c->Quantile(level) * c->Spread(distance);
       const double n = static_cast<double>(row.times.size());
       for (size_t a = 0; a < row.times.size(); ++a) {
@@ -238,7 +258,8 @@ absl::StatusOr<LeftOutResult> LeaveFamiliesOut(
         p.error += error / n;
         p.covered += (LogError(row.times[a], predicted) <= half) / n;
         (error > kLargeError ? out.large : out.small) += 1;
-        if (p.flagged) {
+        if (c->Strange(distance, c->ErrorFactor(names[a]))) {
+          p.flagged += 1 / n;
           (error > kLargeError ? out.large_flagged : out.small_flagged) += 1;
         }
         out.mean_width += std::exp(half) - std::exp(-half);

@@ -2,7 +2,7 @@
 // quantiles of its errors; from those that it was trained on, what a program
 // like them looks like.
 //
-//   ASSIGN calibration = Calibrate(rows, vectors);
+//   ASSIGN calibration = Calibrate(rows, vectors, names);
 //   Coverage c = LeaveFamiliesOut(rows, vectors, 0.9, ...);
 //
 // Pure functions; any thread.
@@ -20,10 +20,12 @@
 
 namespace perfvec::train {
 
-// `vectors` [A][H]: of the table's architectures. FAILED_PRECONDITION if there
-// are fewer than 3 families left out or fewer than 8 training programs.
+// `vectors` [A][H]: of the table's architectures, called `names`.
+// FAILED_PRECONDITION if there are fewer than 3 families left out or fewer than
+// 8 training programs.
 absl::StatusOr<compute::Calibration> Calibrate(
-    const std::vector<ProgramRow>& rows, const std::vector<double>& vectors);
+    const std::vector<ProgramRow>& rows, const std::vector<double>& vectors,
+    const std::vector<std::string>& names);
 
 // What a calibration is worth on programs it has not seen: each family left out
 // is judged by a calibration on the others.
@@ -33,7 +35,7 @@ struct LeftOutResult {
     double error = 0;     // mean over architectures
     double covered = 0;   // share of its times within the interval
     double distance = 0;  // over the limit
-    bool flagged = false;
+    double flagged = 0;   // share of its predictions
   };
   std::vector<Program> programs;
   double coverage = 0;
@@ -44,7 +46,7 @@ struct LeftOutResult {
 };
 absl::StatusOr<LeftOutResult> LeaveFamiliesOut(
     const std::vector<ProgramRow>& rows, const std::vector<double>& vectors,
-    double level);
+    const std::vector<std::string>& names, double level);
 
 }  // namespace perfvec::train
 

@@ -27,13 +27,14 @@ struct Command {
 
 void Print(const LeftOutResult& result, const compute::Calibration& c) {
   std::string text = absl::StrFormat(
-      "| program | error | within %.0f %% interval | distance / limit |\n"
-      "|---|---|---|---|\n",
+      "| program | error | within %.0f %% interval | distance / limit | "
+      "flagged "
+      "|\n|---|---|---|---|---|\n",
       100 * kLevel);
   for (const LeftOutResult::Program& p : result.programs) {
-    absl::StrAppendFormat(&text, "| %s | %.1f %% | %.0f %% | %.2f%s |\n",
-                          p.name, 100 * p.error, 100 * p.covered, p.distance,
-                          p.flagged ? " flagged" : "");
+    absl::StrAppendFormat(
+        &text, "| %s | %.1f %% | %.0f %% | %.2f | %.0f %% |\n", p.name,
+        100 * p.error, 100 * p.covered, p.distance, 100 * p.flagged);
   }
   absl::StrAppendFormat(
       &text,
@@ -67,9 +68,10 @@ absl::Status Run(const Command& command) {
   }
   auto rows = MakeProgramTable(model, options);
   if (!rows.ok()) return rows.status();
-  auto calibration = Calibrate(*rows, vectors);
+  auto calibration = Calibrate(*rows, vectors, options.architectures);
   if (!calibration.ok()) return calibration.status();
-  auto left_out = LeaveFamiliesOut(*rows, vectors, kLevel);
+  auto left_out =
+      LeaveFamiliesOut(*rows, vectors, options.architectures, kLevel);
   if (!left_out.ok()) return left_out.status();
   Print(*left_out, *calibration);
   if (command.dry_run) return absl::OkStatus();

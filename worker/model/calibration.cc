@@ -57,6 +57,27 @@ class Reader {
     return out;
   }
 
+  // Values by name, each from `low` to `high`; none if the key is not there.
+  std::map<std::string, double> Named(const char* key, double low,
+                                      double high) {
+    std::map<std::string, double> out;
+    if (!object_.contains(key)) return out;
+    const Json& object = *Find(key);
+    if (!object.is_object()) {
+      Fail(key, "an object", object);
+      return out;
+    }
+    for (const auto& [name, v] : object.items()) {
+      if (!v.is_number() || !(v.get<double>() >= low) ||
+          !(v.get<double>() <= high)) {
+        Fail(key, absl::StrCat("numbers from ", low, " to ", high), v);
+        return {};
+      }
+      out[name] = v.get<double>();
+    }
+    return out;
+  }
+
   const Json* Find(const char* key) {
     ++asked_;
     const auto it = object_.find(key);
@@ -136,6 +157,11 @@ double Calibration::Distance(const double* vector, double instructions) const {
   return std::sqrt(sum / static_cast<double>(n));
 }
 
+double Calibration::ErrorFactor(const std::string& architecture) const {
+  const auto it = error_factors.find(architecture);
+  return it == error_factors.end() ? 1 : it->second;
+}
+
 double Calibration::Quantile(double level) const {
   double below = 0, value = 0;
   for (const auto& [at, quantile] : quantiles) {
@@ -163,6 +189,8 @@ absl::StatusOr<Calibration> ParseCalibration(absl::string_view text,
   c.floor = reader.Number("floor", 1e-12, 1);
   c.neighbours = static_cast<size_t>(reader.Number("neighbours", 1, 100));
   c.limit = reader.Number("limit", 1e-9, kMaxValue);
+  // A calibration made by an earlier release has none.
+  c.error_factors = reader.Named("error_factors", 1e-3, 1e3);
   c.mean = reader.Rows("mean", h, 1);
   c.components = reader.Rows("components", h, kMaxComponents);
   c.references =
@@ -204,6 +232,7 @@ std::string SerializeCalibration(const Calibration& c, int width) {
                {"floor", c.floor},
                {"neighbours", c.neighbours},
                {"limit", c.limit},
+               {"error_factors", Json(c.error_factors)},
                {"mean", Rows(c.mean, h)},
                {"components", Rows(c.components, h)},
                {"references", Rows(c.references, c.components.size() / h)},

@@ -12,11 +12,12 @@
 //   ASSIGN c = ParseCalibration(manifest.calibration_json, manifest.width);
 //   double d = c.Distance(vector.data(), instructions);
 //   double half_width = c.Quantile(0.9) * c.Spread(d);   // of log time
-//   bool strange = d > c.limit;
+//   bool strange = c.Strange(d, c.ErrorFactor("cortex_a15_like"));
 #ifndef PERFVEC_WORKER_MODEL_CALIBRATION_H_
 #define PERFVEC_WORKER_MODEL_CALIBRATION_H_
 
 #include <cstddef>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,10 +36,13 @@ struct Calibration {
 
   double floor = 1e-4;
   size_t neighbours = 3;
-  double limit = 1;                // distance beyond which a program is strange
+  double limit = 1;  // distance × error factor beyond which a time is strange
   std::vector<double> mean;        // [H]
   std::vector<double> components;  // [r][H], each over its deviation
   std::vector<double> references;  // [n][r] training programs, projected
+
+  // By name, how much more than usual a trained architecture's times are off.
+  std::map<std::string, double> error_factors;
 
   // [k][H] orthonormal: where program vectors vary. The covariance of learned
   // vectors is kept in these directions.
@@ -47,6 +51,12 @@ struct Calibration {
 
   std::vector<double> Project(const double* vector, double instructions) const;
   double Distance(const double* vector, double instructions) const;
+  // 1 for an architecture that is not in error_factors.
+  double ErrorFactor(const std::string& architecture) const;
+  // Of a distance that is no number, true.
+  bool Strange(double distance, double error_factor) const {
+    return !(distance * error_factor <= limit);
+  }
   double Spread(double distance) const { return 1 + growth * distance / limit; }
   // Of a level from 0 to the last; beyond that the last.
   double Quantile(double level) const;

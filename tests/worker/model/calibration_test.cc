@@ -25,6 +25,7 @@ Calibration Small() {
   c.components = {1, 0, 0, 0, 2, 0};      // two of them
   c.references = {0, 0, 3, 0, 100, 100};  // three programs
   c.directions = {1, 0, 0};
+  c.error_factors = {{"a15", 1.5}, {"little", 0.8}};
   c.record_json = R"({"families":3})";
   return c;
 }
@@ -38,6 +39,16 @@ TEST(Calibration, DistanceIsToTheNearestPrograms) {
   EXPECT_NEAR(c.Distance(elsewhere, 100), std::sqrt((4 + 13) / 2.0), 1e-12);
   EXPECT_DOUBLE_EQ(c.Spread(0), 1);
   EXPECT_DOUBLE_EQ(c.Spread(4), 3);
+}
+
+TEST(Calibration, FlagsByDistanceTimesErrorFactor) {
+  const Calibration c = Small();
+  EXPECT_DOUBLE_EQ(c.ErrorFactor("a15"), 1.5);
+  EXPECT_DOUBLE_EQ(c.ErrorFactor("lab"), 1);
+  EXPECT_FALSE(c.Strange(4, 1));
+  EXPECT_TRUE(c.Strange(3, 1.5));
+  EXPECT_FALSE(c.Strange(4.5, 0.8));
+  EXPECT_TRUE(c.Strange(NAN, 1));
 }
 
 TEST(Calibration, QuantilesAreInterpolated) {
@@ -57,6 +68,7 @@ TEST(Calibration, SurvivesTheManifest) {
   EXPECT_EQ(back->references, c.references);
   EXPECT_EQ(back->directions, c.directions);
   EXPECT_EQ(back->record_json, c.record_json);
+  EXPECT_EQ(back->error_factors, c.error_factors);
   EXPECT_DOUBLE_EQ(back->limit, c.limit);
 }
 
@@ -84,12 +96,21 @@ TEST(Calibration, NamesWhatIsWrong) {
   EXPECT_THAT(message("quantiles", Json::array({{1.5, 1}})),
               HasSubstr("ascending"));
   EXPECT_THAT(message("record", 1), HasSubstr("an object"));
+  EXPECT_THAT(message("error_factors", 1), HasSubstr("an object"));
+  EXPECT_THAT(message("error_factors", {{"a", 0}}), HasSubstr("from 0.001"));
+  EXPECT_THAT(message("error_factors", {{"a", "x"}}), HasSubstr("\"x\""));
   EXPECT_THAT(message("more", 1), HasSubstr("keys"));
   Json missing = good;
   missing.erase("noise");
   EXPECT_THAT(ParseCalibration(missing.dump(), kWidth).status().message(),
               HasSubstr("\"calibration.noise\": expected a value"));
   EXPECT_FALSE(ParseCalibration("[", kWidth).ok());
+  // As releases before wrote it.
+  Json before = good;
+  before.erase("error_factors");
+  const auto parsed = ParseCalibration(before.dump(), kWidth);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_TRUE(parsed->error_factors.empty());
 }
 
 }  // namespace
