@@ -4,10 +4,11 @@
 //
 //   learn_bench [MODEL_DIR]
 //
-// Before it what a server does for a request of 20 and of 40 runs, and the sums
-// of per-instruction evidence from representations kept in memory: those of 77
-// architectures in one pass against one after the other, and of one
-// architecture against reading the memory.
+// Before it what a server does for a request of 20 and of 40 runs and of 3 and
+// 20 traces (their sums made before), and the sums of per-instruction evidence
+// from representations kept in memory: those of 77 architectures in one pass
+// against one after the other, of one architecture against reading the memory,
+// and with G kept against G anew.
 //
 // The prior is that of the model's architectures but one; the totals are those
 // of 20 synthetic programs (log-normal vectors) on the one left out, 5 % noise.
@@ -173,11 +174,11 @@ void Print(const std::string& method, double excess, double seconds_1,
 // Seconds to add `columns` latencies of each instruction, kept apart by
 // architecture: one pass a column if `each`.
 double AddSeconds(const std::vector<float>& r, const std::vector<float>& t,
-                  size_t columns, bool each) {
+                  size_t columns, bool each, bool gram_kept = true) {
   const double start = Now();
   for (size_t pass = 0; pass < (each ? columns : 1); ++pass) {
     EvidenceBuilder builder(
-        {kEvidenceWidth, each ? 1 : columns, 10000, 64, true});
+        {kEvidenceWidth, each ? 1 : columns, 10000, 64, gram_kept});
     builder.Add(r.data(), t.data(), kEvidenceRows);
     if (!(builder.Take().cross[0] > 0)) return NAN;
   }
@@ -211,6 +212,40 @@ void BenchEvidence() {
         return sum > 0 ? 1e3 * (Now() - start) : NAN;
       },
       extra);
+  options.row = "evidence_gram_kept";
+  options.pairs = 7;
+  bench::RunPairs(
+      options, [&] { return 1e3 * AddSeconds(r, t, 1, false, true); },
+      [&] { return 1e3 * AddSeconds(r, t, 1, false, false); }, extra);
+}
+
+// The evidence as of traces of a million instructions in ten intervals: sums of
+// products that the program's mean leads to, cross from the true vector.
+std::vector<Evidence> OfTraces(std::vector<Evidence> evidence, size_t count,
+                               const float* truth, size_t h) {
+  constexpr double kInstructions = 1e6;
+  constexpr int kIntervals = 10;
+  evidence.resize(count);
+  for (Evidence& e : evidence) {
+    const Total whole = e.totals[0];
+    e.instructions = kInstructions;
+    e.gram.assign(h * h, 0);
+    e.cross.assign(h, 0);
+    for (size_t i = 0; i < h; ++i) {
+      for (size_t j = 0; j < h; ++j) {
+        e.gram[i * h + j] =
+            whole.sum[i] * whole.sum[j] * (i == j ? 1.5 : 1) / kInstructions;
+        e.cross[i] += e.gram[i * h + j] * truth[j];
+      }
+    }
+    e.totals.clear();
+    for (int k = 0; k < kIntervals; ++k) {
+      e.totals.push_back(whole);
+      for (double& s : e.totals.back().sum) s /= kIntervals;
+      e.totals.back().time *= (0.95 + 0.01 * k) / kIntervals;
+    }
+  }
+  return evidence;
 }
 
 int Main(const std::string& directory) {
@@ -271,7 +306,10 @@ int Main(const std::string& directory) {
   }
   const Objective objective = MakeObjective(*belief, times);
   BenchEvidence();
-  std::vector<double> seconds, whole, whole_runs, best;
+  const float* vector = model->ArchitectureVector(0);
+  const auto few_traces = OfTraces(evidence, 3, vector, h);
+  const auto traces = OfTraces(evidence, kTotals, vector, h);
+  std::vector<double> seconds, whole, whole_runs, of_few, of_traces, best;
   for (int r = 0; r < kRepeats; ++r) {
     const double start = Now();
     auto update = AbsorbTimes(*belief, MakeKernel(*belief, times.rows), times);
@@ -284,16 +322,27 @@ int Main(const std::string& directory) {
     if (!LearnFromTimes(evidence, known, {}).ok()) return 1;
     whole.push_back(middle - begin);
     whole_runs.push_back(Now() - middle);
+    const double few_begin = Now();
+    if (!LearnFromTimes(few_traces, known, {}).ok()) return 1;
+    const double traces_begin = Now();
+    if (!LearnFromTimes(traces, known, {}).ok()) return 1;
+    of_few.push_back(traces_begin - few_begin);
+    of_traces.push_back(Now() - traces_begin);
   }
   const double closed = bench::Percentile(seconds, 0.5);
   std::printf(
       "{\"cpu\": \"%s\", \"width\": %zu, \"totals\": %zu, "
       "\"known\": %zu, \"learn_from_times_ms\": %.2f, \"of_40_ms\": [%.2f, "
+      "%.2f], \"of_3_traces_ms\": [%.2f, %.2f], \"of_20_traces_ms\": [%.2f, "
       "%.2f]}\n",
       bench::CpuName().c_str(), h, kTotals, vectors.size(),
       1e3 * bench::Percentile(whole, 0.5),
       1e3 * bench::Percentile(whole_runs, 0.5),
-      1e3 * bench::Percentile(whole_runs, 0.9));
+      1e3 * bench::Percentile(whole_runs, 0.9),
+      1e3 * bench::Percentile(of_few, 0.5),
+      1e3 * bench::Percentile(of_few, 0.9),
+      1e3 * bench::Percentile(of_traces, 0.5),
+      1e3 * bench::Percentile(of_traces, 0.9));
   const double least = objective.Loss(best);
   Print("closed form", 0, closed, closed, closed);
   const Descent cg = ConjugateGradients(objective, belief->mean, least);

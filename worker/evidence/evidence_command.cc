@@ -16,6 +16,7 @@ struct Command {
   TraceEvidenceOptions evidence;
   compute::BackEndOptions back_end;
   std::string trace, model, output, precision = "fp32";
+  uint64_t cache_gib = 64;
 };
 
 absl::Status Run(const Command& command) {
@@ -30,8 +31,9 @@ absl::Status Run(const Command& command) {
       options);
   if (!back_end.ok()) return back_end.status();
   const auto start = std::chrono::steady_clock::now();
-  auto made =
-      MakeTraceEvidence(command.trace, back_end->get(), command.evidence);
+  TraceEvidenceOptions evidence = command.evidence;
+  evidence.cache_bytes = command.cache_gib << 30;
+  auto made = MakeTraceEvidence(command.trace, back_end->get(), evidence);
   if (!made.ok()) return made.status();
   absl::Status status = WriteTraceEvidence(command.output, *made);
   if (!status.ok()) return status;
@@ -73,6 +75,10 @@ void AddEvidenceCommand(CLI::App* app, int* exit_code) {
   sub->add_option("--cache", e.cache,
                   "Folder that keeps representations, 1 kB an instruction at "
                   "width 256: further latencies cost no pass of the network");
+  sub->add_option("--cache-gib", command->cache_gib,
+                  "Room for the files of --cache; the longest unused go first")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 20))
+      ->capture_default_str();
   sub->add_flag("--totals", e.totals_only,
                 "Times of intervals only, not of single instructions");
   sub->add_option("--device", command->back_end.device,

@@ -54,6 +54,12 @@ std::string RepresentationKey::PathIn(const std::string& directory) const {
                       model_id.substr(0, 16), bf16 ? "-bf16" : "", ".rows");
 }
 
+uint64_t RepresentationKey::FileBytes() const {
+  const uint64_t blocks = (instructions + kBlockRows - 1) / kBlockRows;
+  return sizeof(Header) + instructions * width * sizeof(float) +
+         blocks * sizeof(uint64_t);
+}
+
 absl::StatusOr<uint64_t> DigestOfTrace(const std::string& path,
                                        uint64_t* instructions) {
   auto source = trace::OpenFileSource(path);

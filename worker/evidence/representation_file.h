@@ -36,6 +36,7 @@ struct RepresentationKey {
   uint64_t instructions = 0;
   // "DIRECTORY/…"
   std::string PathIn(const std::string& directory) const;
+  uint64_t FileBytes() const;
 };
 
 // Of the instructions of a .pvt file, whatever its latencies; counts them too.

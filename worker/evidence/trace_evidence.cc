@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,7 @@
 #include "storage/trace/byte_stream.h"
 #include "storage/trace/reader.h"
 #include "worker/evidence/evidence_builder.h"
+#include "worker/evidence/kept_sums.h"
 #include "worker/evidence/representation_file.h"
 #include "worker/model/files.h"
 
@@ -122,28 +124,44 @@ absl::Status ReadRows(const std::string& path,
   }
 }
 
+// What the cache's files of the trace are called.
+absl::StatusOr<SumsKey> KeyOf(const std::string& path,
+                              const compute::Representer& back_end,
+                              const TraceEvidenceOptions& options) {
+  SumsKey key;
+  auto digest = DigestOfTrace(path, &key.rows.instructions);
+  if (!digest.ok()) return digest.status();
+  key.rows.digest = *digest;
+  key.rows.model_id = back_end.model()->id();
+  key.rows.width = static_cast<uint64_t>(back_end.model()->manifest().width);
+  key.rows.bf16 = back_end.Description().find("bf16") != std::string::npos;
+  key.skip = options.skip;
+  key.interval = options.interval;
+  return key;
+}
+
 // From the cache, or by the network and into the cache.
 absl::Status MakeRows(const std::string& path, compute::Representer* back_end,
-                      const TraceEvidenceOptions& options,
+                      const TraceEvidenceOptions& options, const SumsKey* key,
                       const std::vector<uint32_t>& columns,
                       const RowsSink& add) {
-  if (options.cache.empty()) {
+  if (key == nullptr) {
     return RepresentRows(path, back_end, options, columns, nullptr, add);
   }
-  RepresentationKey key;
-  auto digest = DigestOfTrace(path, &key.instructions);
-  if (!digest.ok()) return digest.status();
-  key.digest = *digest;
-  key.model_id = back_end->model()->id();
-  key.width = static_cast<uint64_t>(back_end->model()->manifest().width);
-  key.bf16 = back_end->Description().find("bf16") != std::string::npos;
-  const std::string file = key.PathIn(options.cache);
-  auto kept = RepresentationReader::Open(file, key);
+  const std::string file = key->rows.PathIn(options.cache);
+  const std::string sums = key->PathIn(options.cache);
+  auto kept = RepresentationReader::Open(file, key->rows);
   if (!kept.ok()) return kept.status();
-  if (*kept != nullptr) return ReadRows(path, columns, kept->get(), add);
-  std::error_code error;
-  std::filesystem::create_directories(options.cache, error);
-  auto writer = RepresentationWriter::Create(file, key);
+  if (*kept != nullptr) {
+    TouchKept(file);
+    return ReadRows(path, columns, kept->get(), add);
+  }
+  const uint64_t bytes = key->rows.FileBytes();
+  if (bytes > options.cache_bytes ||
+      !PruneCache(options.cache, options.cache_bytes - bytes, {sums})) {
+    return RepresentRows(path, back_end, options, columns, nullptr, add);
+  }
+  auto writer = RepresentationWriter::Create(file, key->rows);
   if (!writer.ok()) return writer.status();
   absl::Status status =
       RepresentRows(path, back_end, options, columns, writer->get(), add);
@@ -168,8 +186,20 @@ absl::StatusOr<v1::TraceEvidence> MakeTraceEvidence(
 
   const compute::FoundationModel& model = *back_end->model();
   const size_t width = static_cast<size_t>(model.manifest().width);
-  compute::EvidenceBuilder builder(
-      {width, chosen.size(), options.interval, kMaxIntervals});
+  std::optional<SumsKey> key;
+  compute::ProgramEvidence kept;
+  bool has_kept = false;
+  if (!options.cache.empty()) {
+    std::error_code error;  // said by the first file that cannot be written
+    std::filesystem::create_directories(options.cache, error);
+    auto made = KeyOf(path, *back_end, options);
+    if (!made.ok()) return made.status();
+    key = *std::move(made);
+    has_kept = ReadKeptSums(key->PathIn(options.cache), *key, &kept);
+    if (has_kept) TouchKept(key->PathIn(options.cache));
+  }
+  compute::EvidenceBuilder builder({width, chosen.size(), options.interval,
+                                    kMaxIntervals, /*times_only=*/has_kept});
   uint64_t seen = 0;
   const RowsSink add = [&](size_t count, const float* outputs,
                            const float* times) {
@@ -179,13 +209,32 @@ absl::StatusOr<v1::TraceEvidence> MakeTraceEvidence(
                 count - from);
     seen += count;
   };
-  absl::Status status = MakeRows(path, back_end, options, *columns, add);
+  absl::Status status =
+      MakeRows(path, back_end, options, key ? &*key : nullptr, *columns, add);
   if (!status.ok()) return status;
   compute::ProgramEvidence evidence = builder.Take();
   if (evidence.instructions == 0) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": expected more than ", options.skip,
                      " instructions, found ", seen));
+  }
+  if (has_kept) {
+    evidence.gram = std::move(kept.gram);
+    evidence.interval_sums = std::move(kept.interval_sums);
+    if (kept.instructions != evidence.instructions ||
+        evidence.interval_sums.size() / width !=
+            evidence.interval_times.size() / chosen.size()) {
+      return absl::DataLossError(absl::StrCat(
+          key->PathIn(options.cache),
+          ": its content does not fit the trace; delete it to have it made "
+          "again"));
+    }
+  } else if (key) {
+    const std::string file = key->PathIn(options.cache);
+    status = WriteKeptSums(file, *key, evidence);
+    if (!status.ok()) return status;
+    PruneCache(options.cache, options.cache_bytes,
+               {key->rows.PathIn(options.cache), file});
   }
   if (options.totals_only) evidence.gram.clear();
   v1::TraceEvidence out = ToMessage(evidence, width, chosen);

@@ -32,8 +32,12 @@ struct TraceEvidenceOptions {
   // Totals of intervals only, no sums of products.
   bool totals_only = false;
   // A directory that keeps representations, 4 bytes × width an instruction; if
-  // it has those of the trace, the network does not run. Empty: none.
+  // it has those of the trace, the network does not run. Sums that no
+  // architecture has a part in (kept_sums.h) are kept too. Empty: none.
   std::string cache;
+  // Of all files in it together; the longest unused make room. Representations
+  // that are larger alone are not kept.
+  uint64_t cache_bytes = uint64_t{64} << 30;
   std::function<absl::Status(const compute::TraceProgress&)> progress;
 };
 

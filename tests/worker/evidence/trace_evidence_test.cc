@@ -16,6 +16,7 @@
 #include "storage/trace/writer.h"
 #include "tests/worker/model/random_model.h"
 #include "tests/worker/represent/generated_trace.h"
+#include "worker/evidence/kept_sums.h"
 #include "worker/learn/dense.h"
 #include "worker/learn/learn_architecture.h"
 #include "worker/learn/learn_from_times.h"
@@ -155,6 +156,141 @@ TEST_F(TraceEvidenceTest, IsTheSumOverInstructions) {
   EXPECT_EQ(e->columns(1).interval_times(1), time);
 }
 
+// Files of a folder whose names end so.
+std::vector<std::string> Files(const std::string& directory,
+                               const std::string& ending) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const std::string path = entry.path().string();
+    if (path.size() >= ending.size() &&
+        path.substr(path.size() - ending.size()) == ending) {
+      files.push_back(path);
+    }
+  }
+  return files;
+}
+
+void Damage(const std::string& file, int64_t at) {
+  std::fstream damage(file, std::ios::in | std::ios::out | std::ios::binary);
+  damage.seekp(at);
+  damage.put('x');
+}
+
+// What the architectures have no part in is kept: G of the file is used as it
+// is, for other columns than those it was made with, and made anew if damaged.
+TEST_F(TraceEvidenceTest, SumsAreKeptForFurtherArchitectures) {
+  const Program p = MakeProgram(1);
+  TraceEvidenceOptions options;
+  options.skip = 100;
+  options.interval = 1000;
+  options.columns = {"m2"};
+  options.cache = ::testing::TempDir() + "/evidence_sums";
+  std::filesystem::remove_all(options.cache);
+  const auto make = [&] {
+    auto made = MakeTraceEvidence(p.path, back_end_.get(), options);
+    EXPECT_TRUE(made.ok()) << made.status();
+    return made.ok() ? *made : v1::TraceEvidence();
+  };
+  const v1::TraceEvidence first = make();
+  const auto sums = Files(options.cache, ".sums");
+  ASSERT_EQ(sums.size(), 1u);
+
+  // Told by a G that only the file has.
+  SumsKey key;
+  key.rows.model_id = back_end_->model()->id();
+  key.rows.width = kWidth;
+  auto digest = DigestOfTrace(p.path, &key.rows.instructions);
+  ASSERT_TRUE(digest.ok()) << digest.status();
+  key.rows.digest = *digest;
+  key.skip = 100;
+  key.interval = 1000;
+  EXPECT_EQ(key.PathIn(options.cache), sums[0]);
+  compute::ProgramEvidence kept;
+  ASSERT_TRUE(ReadKeptSums(sums[0], key, &kept));
+  EXPECT_EQ(kept.instructions, kInstructions - 100);
+  EXPECT_EQ(kept.gram[1], first.gram(1));
+  compute::ProgramEvidence marked = kept;
+  marked.gram[1] = 12345;
+  ASSERT_TRUE(WriteKeptSums(sums[0], key, marked).ok());
+  options.columns = {"m0", "m5"};
+  const v1::TraceEvidence more = make();
+  EXPECT_EQ(more.gram(1), 12345);
+  EXPECT_THAT(more.interval_sums(),
+              testing::ElementsAreArray(first.interval_sums()));
+  ASSERT_EQ(more.columns_size(), 2);
+  EXPECT_EQ(more.columns(1).interval_times_size(), 5);
+  double cross = 0;
+  for (size_t i = 100; i < kInstructions; ++i) {
+    cross += p.r[i * kWidth + 2] * p.time[5 * kInstructions + i];
+  }
+  EXPECT_NEAR(more.columns(1).cross(2), cross, 1e-5 * cross);
+
+  // Of another key, damaged or cut it counts as none.
+  SumsKey other = key;
+  other.interval = 2000;
+  EXPECT_FALSE(ReadKeptSums(sums[0], other, &kept));
+  other = key;
+  other.rows.model_id[3] ^= 1;
+  EXPECT_FALSE(ReadKeptSums(sums[0], other, &kept));
+  for (int64_t at : {3, 200, 700}) {
+    ASSERT_TRUE(WriteKeptSums(sums[0], key, marked).ok());
+    ASSERT_TRUE(ReadKeptSums(sums[0], key, &kept));
+    Damage(sums[0], at);
+    EXPECT_FALSE(ReadKeptSums(sums[0], key, &kept)) << at;
+  }
+  for (uint64_t size : {0, 5, 160, 700, 800}) {
+    std::filesystem::resize_file(sums[0], size);
+    EXPECT_FALSE(ReadKeptSums(sums[0], key, &kept)) << size;
+  }
+  EXPECT_NEAR(make().gram(1), first.gram(1), 1e-5 * first.gram(1));
+  EXPECT_TRUE(ReadKeptSums(sums[0], key, &kept));
+}
+
+TEST_F(TraceEvidenceTest, TheCacheHasABound) {
+  const Program one = MakeProgram(1), two = MakeProgram(2);
+  TraceEvidenceOptions options;
+  options.columns = {"m2"};
+  options.cache = ::testing::TempDir() + "/evidence_bound";
+  std::filesystem::remove_all(options.cache);
+  const auto make = [&](const Program& p) {
+    auto made = MakeTraceEvidence(p.path, back_end_.get(), options);
+    EXPECT_TRUE(made.ok()) << made.status();
+  };
+  const auto total = [&] {
+    uint64_t bytes = 0;
+    for (const std::string& file : Files(options.cache, "s")) {
+      bytes += std::filesystem::file_size(file);
+    }
+    return bytes;
+  };
+  make(one);
+  std::ofstream(options.cache + "/mine.txt") << std::string(1 << 20, 'x');
+  const uint64_t first = total();
+  // Room for one and a half: the first goes, what is not of the cache stays.
+  options.cache_bytes = first * 3 / 2;
+  make(two);
+  EXPECT_LE(total(), options.cache_bytes);
+  EXPECT_EQ(Files(options.cache, ".rows").size(), 1u);
+  EXPECT_EQ(Files(options.cache, ".txt").size(), 1u);
+  // What was used last stays.
+  options.cache_bytes = first * 5 / 2;
+  make(one);
+  make(two);
+  EXPECT_EQ(Files(options.cache, ".rows").size(), 2u);
+  options.cache_bytes = first * 3 / 2;
+  make(two);
+  EXPECT_FALSE(PruneCache(options.cache, 0, Files(options.cache, "s")));
+  EXPECT_TRUE(PruneCache(options.cache, options.cache_bytes, {}));
+  EXPECT_LE(total(), options.cache_bytes);
+  // No room for representations at all: the sums alone are kept.
+  std::filesystem::remove_all(options.cache);
+  options.cache_bytes = 4096;
+  make(one);
+  EXPECT_TRUE(Files(options.cache, ".rows").empty());
+  EXPECT_EQ(Files(options.cache, ".sums").size(), 1u);
+  make(one);
+}
+
 TEST_F(TraceEvidenceTest, KeptRepresentationsGiveTheSame) {
   const Program p = MakeProgram(1);
   TraceEvidenceOptions options;
@@ -204,15 +340,9 @@ TEST_F(TraceEvidenceTest, KeptRepresentationsGiveTheSame) {
   EXPECT_EQ(MakeTraceEvidence(other.path, &idle, options).status().code(),
             absl::StatusCode::kInternal);
 
-  ASSERT_EQ(
-      std::distance(std::filesystem::directory_iterator(options.cache), {}), 1);
-  const auto file =
-      std::filesystem::directory_iterator(options.cache)->path().string();
-  {
-    std::fstream damage(file, std::ios::in | std::ios::out | std::ios::binary);
-    damage.seekp(5000);
-    damage.put('x');
-  }
+  ASSERT_EQ(Files(options.cache, "").size(), 2u);
+  const auto file = Files(options.cache, ".rows").at(0);
+  Damage(file, 5000);
   kept = MakeTraceEvidence(p.path, &idle, options);
   EXPECT_EQ(kept.status().code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(kept.status().message()), HasSubstr("delete it"));
