@@ -2,6 +2,7 @@
 
 #include <cblas.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -12,63 +13,89 @@ extern "C" void dposv_(const char* uplo, const int* n, const int* nrhs,
                        int* info);
 
 namespace perfvec::train {
-namespace {
 
-double Mean(const std::vector<double>& values, size_t begin, size_t count) {
-  double sum = 0;
-  for (size_t i = 0; i < count; ++i) sum += values[begin + i];
-  return sum / count;
+ArchitectureSums::ArchitectureSums(int width)
+    : h_(width),
+      gram_(size_t(width) * width),
+      right_(width),
+      interval_gram_(size_t(width) * width),
+      interval_right_(width) {}
+
+void ArchitectureSums::Add(const ProgramEvidence& p, int architecture,
+                           int architectures) {
+  const size_t a = architectures, intervals = p.interval_times.size() / a;
+  double total = 0;
+  for (size_t k = 0; k < intervals; ++k) {
+    total += p.interval_times[k * a + architecture];
+  }
+  if (!(total > 0)) return;
+  ++programs_;
+  const double w = p.instructions / (total * total);  // 1 / (n ℓ²)
+  cblas_daxpy(h_ * h_, w, p.gram.data(), 1, gram_.data(), 1);
+  cblas_daxpy(h_, w, &p.cross[architecture], architectures, right_.data(), 1);
+
+  const double least = kLeastShare * total / intervals;
+  const double share = 1 / std::sqrt(static_cast<double>(intervals));
+  scaled_.assign(intervals * h_, 0);
+  for (size_t k = 0; k < intervals; ++k) {
+    const double time = p.interval_times[k * a + architecture];
+    const double scale = share / std::max(time, least);
+    cblas_daxpy(h_, scale, &p.interval_sums[k * h_], 1, &scaled_[k * h_], 1);
+    cblas_daxpy(h_, scale * time, &scaled_[k * h_], 1, interval_right_.data(),
+                1);
+  }
+  cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, h_, intervals, 1,
+              scaled_.data(), h_, 1, interval_gram_.data(), h_);
 }
 
-}  // namespace
+void ArchitectureSums::Add(const ArchitectureSums& others) {
+  programs_ += others.programs_;
+  cblas_daxpy(h_ * h_, 1, others.gram_.data(), 1, gram_.data(), 1);
+  cblas_daxpy(h_ * h_, 1, others.interval_gram_.data(), 1,
+              interval_gram_.data(), 1);
+  cblas_daxpy(h_, 1, others.right_.data(), 1, right_.data(), 1);
+  cblas_daxpy(h_, 1, others.interval_right_.data(), 1, interval_right_.data(),
+              1);
+}
+
+absl::StatusOr<std::vector<double>> ArchitectureSums::Solve(
+    const FitWeights& weights, const double* initial) const {
+  std::vector<double> normal = gram_, solution = right_;
+  cblas_daxpy(h_ * h_, weights.interval, interval_gram_.data(), 1,
+              normal.data(), 1);
+  cblas_daxpy(h_, weights.interval, interval_right_.data(), 1, solution.data(),
+              1);
+  for (int i = 0; i < h_; ++i) {
+    normal[size_t(i) * h_ + i] += weights.prior;
+    solution[i] += weights.prior * initial[i];
+  }
+  // Rows' upper triangle is columns' lower one.
+  int info = 0;
+  const int one = 1;
+  dposv_("L", &h_, &one, normal.data(), &h_, solution.data(), &h_, &info);
+  if (info != 0) {
+    return absl::InternalError(absl::StrCat(
+        "normal equations of ", programs_, " programs: expected a ",
+        "positive definite matrix, the leading minor of order ", info,
+        " is not; raise the prior's weight"));
+  }
+  return solution;
+}
 
 absl::StatusOr<std::vector<double>> FitArchitectures(
     const std::vector<const ProgramEvidence*>& programs, int width,
     int architectures, const FitWeights& weights,
     const std::vector<double>& initial) {
-  const int h = width, a = architectures;
-  std::vector<double> normal(size_t(h) * h), right(size_t(h) * a);
-  for (int i = 0; i < h; ++i) {
-    normal[size_t(i) * h + i] = weights.prior;
-    for (int j = 0; j < a; ++j) {
-      right[size_t(i) * a + j] = weights.prior * initial[size_t(j) * h + i];
-    }
+  std::vector<double> table = initial;
+  for (int a = 0; a < architectures; ++a) {
+    ArchitectureSums sums(width);
+    for (const ProgramEvidence* p : programs) sums.Add(*p, a, architectures);
+    if (sums.empty()) continue;
+    auto vector = sums.Solve(weights, &initial[size_t(a) * width]);
+    if (!vector.ok()) return vector.status();
+    std::copy(vector->begin(), vector->end(), &table[size_t(a) * width]);
   }
-  for (const ProgramEvidence* p : programs) {
-    const size_t intervals = p->interval_times.size() / a;
-    double total = 0;
-    for (double t : p->interval_times) total += t;
-    const double mean_latency = total / (a * p->instructions);
-    const double w =
-        1 / (p->instructions * std::pow(mean_latency, weights.program_power));
-    cblas_daxpy(h * h, w, p->gram.data(), 1, normal.data(), 1);
-    cblas_daxpy(h * a, w, p->cross.data(), 1, right.data(), 1);
-    for (size_t k = 0; k < intervals; ++k) {
-      const double scale = Mean(p->interval_times, k * a, a);
-      if (scale <= 0) continue;
-      const double v = weights.interval / (scale * scale * intervals);
-      const double* s = &p->interval_sums[k * h];
-      cblas_dger(CblasRowMajor, h, h, v, s, 1, s, 1, normal.data(), h);
-      cblas_dger(CblasRowMajor, h, a, v, s, 1, &p->interval_times[k * a], 1,
-                 right.data(), a);
-    }
-  }
-  // Column-major for LAPACK: the symmetric matrix is its own transpose.
-  std::vector<double> solution(size_t(a) * h);
-  for (int i = 0; i < h; ++i) {
-    for (int j = 0; j < a; ++j) {
-      solution[size_t(j) * h + i] = right[size_t(i) * a + j];
-    }
-  }
-  int info = 0;
-  dposv_("U", &h, &a, normal.data(), &h, solution.data(), &h, &info);
-  if (info != 0) {
-    return absl::InternalError(absl::StrCat(
-        "normal equations of ", programs.size(), " programs: expected a ",
-        "positive definite matrix, the leading minor of order ", info,
-        " is not; raise the prior's weight"));
-  }
-  return solution;
+  return table;
 }
 
 }  // namespace perfvec::train

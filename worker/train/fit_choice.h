@@ -1,7 +1,8 @@
-// Chooses the weights of the closed-form fit of the architecture vectors by
-// leaving families of the training programs out.
+// Chooses the weights of the closed-form fit of the architecture vectors: those
+// with the least error on the validation families, or without any on families
+// of the training programs left out of the fit.
 //
-//   auto weights = ChooseWeights(programs, h, a, initial);
+//   auto weights = ChooseWeights(training, validation, h, a, initial);
 //
 // Functions without state; any thread.
 #ifndef PERFVEC_WORKER_TRAIN_FIT_CHOICE_H_
@@ -20,17 +21,19 @@ struct Evaluated {
   ProgramEvidence evidence;  // without start-up
 };
 
-// |T̂ − T| / T of each architecture. table: [A][H].
+// |T̂ − T| / T of each architecture that the program has times of. table:
+// [A][H].
 std::vector<double> TimeErrors(const ProgramEvidence& e,
                                const std::vector<double>& table, int h, int a);
 
 double Mean(const std::vector<double>& v);
 
-// The weights with the least mean error on training families left out.
-// `initial`: [A][H], what the prior pulls towards.
-absl::StatusOr<FitWeights> ChooseWeights(const std::vector<Evaluated>& programs,
-                                         int h, int a,
-                                         const std::vector<double>& initial);
+// `initial`: [A][H], what the prior pulls towards. INTERNAL if no weights can
+// be solved with.
+absl::StatusOr<FitWeights> ChooseWeights(
+    const std::vector<Evaluated>& training,
+    const std::vector<Evaluated>& validation, int h, int a,
+    const std::vector<double>& initial);
 
 }  // namespace perfvec::train
 

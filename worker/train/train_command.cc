@@ -31,7 +31,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kIntervalInstructions = 10240;
+constexpr size_t kIntervalInstructions = 1024;
 
 struct Command {
   std::vector<std::string> data, programs, architectures, drop_features;
@@ -39,7 +39,7 @@ struct Command {
   std::string name = "perfvec-lstm";
   std::string features{compute::kRichFeatureSchemaId};
   std::string inputs = "derived";
-  int fit_instructions = 60000;
+  int fit_instructions = 200000;
   DataPlanOptions plan;
   PeersOptions peers;
   TrainOptions options;
@@ -269,14 +269,11 @@ absl::Status Run(Command command) {
                      : MakeEncoding(*data->schema, plan->training);
   status = DropFeatures(command.drop_features, &set.encoding);
   if (!status.ok()) return status;
-  std::vector<Slice> complete;
-  for (const Slice& s : plan->training) {
-    if (!s.program->partial) complete.push_back(s);
-  }
-  if (complete.empty()) {
+  if (std::all_of(plan->training.begin(), plan->training.end(),
+                  [](const Slice& s) { return s.program->partial; })) {
     return absl::InvalidArgumentError(
-        "every training program is partial; architecture vectors are fitted "
-        "on programs with latencies on all architectures: add some");
+        "every training program is partial: at least one must have latencies "
+        "on all architectures");
   }
   auto model = Train(set, command.options, peers.get());
   if (!model.ok()) return model.status();
@@ -290,15 +287,17 @@ absl::Status Run(Command command) {
       model->network->parameters().begin() + model->network->table_offset();
   const std::vector<double> initial(table_begin, table_begin + h * a);
   const std::vector<Evaluated> known =
-      Gather(*model, complete, command.fit_instructions);
-  auto weights = ChooseWeights(known, h, a, initial);
+      Gather(*model, plan->training, command.fit_instructions);
+  const std::vector<Evaluated> validation =
+      Gather(*model, plan->validation, SIZE_MAX);
+  auto weights = ChooseWeights(known, validation, h, a, initial);
   if (!weights.ok()) return weights.status();
   std::vector<const ProgramEvidence*> all;
   for (const Evaluated& p : known) all.push_back(&p.evidence);
   auto table = FitArchitectures(all, h, a, *weights, initial);
   if (!table.ok()) return table.status();
-  const json report = Report(Gather(*model, plan->validation, SIZE_MAX), known,
-                             *table, initial, set.architectures, h);
+  const json report =
+      Report(validation, known, *table, initial, set.architectures, h);
   std::printf("%s\n", report.dump(2).c_str());
   if (!command.report.empty()) {
     std::ofstream out(command.report);
