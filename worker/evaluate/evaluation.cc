@@ -10,6 +10,7 @@
 #include "worker/evaluate/learn_vectors.h"
 #include "worker/evaluate/ledger.h"
 #include "worker/evaluate/rival_results.h"
+#include "worker/learn/learn_architecture.h"
 #include "worker/represent/cpu_representer.h"
 
 namespace perfvec::train {
@@ -93,7 +94,7 @@ absl::Status SumAll(const EvaluationOptions& options,
     pass.sample_every = p.evaluated ? options.sample_every : 0;
     pass.evidence = p.learn_from;
     pass.evidence_range = p.headline;
-    pass.evidence_interval = options.plan.interval_instructions;
+    pass.evidence_interval = compute::kLearnIntervalInstructions;
     auto sums = SumProgram(*data, p.cuts, pass,
                            p.evaluated || p.learn_from ? back_end : nullptr,
                            &evidence[i]);

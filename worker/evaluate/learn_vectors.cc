@@ -44,6 +44,25 @@ absl::StatusOr<compute::ProgramEvidence> Reorder(
   return out;
 }
 
+// Sums of representations over the pieces of seen programs' headlines.
+std::vector<std::vector<double>> SeenIntervals(const Evaluation& e) {
+  std::vector<std::vector<double>> out;
+  for (size_t p = 0; p < e.plan.programs.size(); ++p) {
+    const PlannedProgram& program = e.plan.programs[p];
+    const ProgramSums& sums = e.sums[p];
+    if (program.entry.split != Split::kSeen || sums.vectors.empty()) continue;
+    for (size_t i = 0; i < sums.pieces(); ++i) {
+      const Range piece = {sums.cuts[i], sums.cuts[i + 1]};
+      if (piece.begin < program.headline.begin ||
+          piece.end > program.headline.end) {
+        continue;
+      }
+      out.push_back(sums.Sum(piece, AllKinds()));
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 absl::Status LearnVectors(const std::vector<compute::ProgramEvidence>& evidence,
@@ -97,14 +116,20 @@ absl::Status LearnVectors(const std::vector<compute::ProgramEvidence>& evidence,
     vectors.emplace_back(from, from + width);
     known.push_back({c, vectors.back()});
   }
-  auto chosen = compute::ChooseLearnWeights(pointers, known);
-  if (!chosen.ok()) return chosen.status();
+  const compute::LearnWeights weights;
   auto prior = compute::FitArchitecturePrior(
-      vectors, compute::MeanRepresentation(pointers), chosen->weights.rank);
+      vectors, compute::MeanRepresentation(pointers), weights.rank);
   if (!prior.ok()) return prior.status();
+  auto covariance = compute::IntervalCovariance(SeenIntervals(e), known);
+  if (!covariance.ok()) return covariance.status();
+  auto error = compute::LeftOutError(pointers, known, *covariance, weights);
+  if (!error.ok()) return error.status();
+  for (compute::ProgramEvidence& one : used) {
+    absl::Status status = compute::CorrectIntervals(known, *covariance, one);
+    if (!status.ok()) return status;
+  }
   for (size_t c = 0; c < wanted.size(); ++c) {
-    auto vector =
-        compute::LearnArchitecture(pointers, c, *prior, chosen->weights);
+    auto vector = compute::LearnArchitecture(pointers, c, *prior, weights);
     if (!vector.ok()) {
       return absl::Status(
           vector.status().code(),
@@ -114,12 +139,9 @@ absl::Status LearnVectors(const std::vector<compute::ProgramEvidence>& evidence,
     std::copy(vector->begin(), vector->end(), &e.vectors[columns[c] * width]);
   }
   e.learning = absl::StrFormat(
-      "%d architectures learned from %s; prior of %d known, interval weight "
-      "%g, prior weight %g, rank %d; known ones learned the same way miss a "
-      "program left out by %.2f %%",
-      wanted.size(), absl::StrJoin(names, ", "), vectors.size(),
-      chosen->weights.interval, chosen->weights.prior, chosen->weights.rank,
-      100 * chosen->error);
+      "%d architectures learned from %s; prior of %d known; known ones learned "
+      "the same way miss a program left out by %.2f %%",
+      wanted.size(), absl::StrJoin(names, ", "), vectors.size(), 100 * *error);
   return absl::OkStatus();
 }
 

@@ -11,10 +11,9 @@
 namespace perfvec::compute {
 namespace {
 
-constexpr double kIntervalWeights[] = {0, 1, 10, 100, 1000};
-constexpr double kPriorWeights[] = {1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1};
-constexpr int kRanks[] = {8, 32};
 constexpr size_t kTrials = 8;  // known architectures learned as if not
+constexpr double kLeastShare = 0.3;
+constexpr double kCorrectionNoise = 0.02;  // ρ
 
 size_t Width(const ProgramEvidence& e) {
   return static_cast<size_t>(std::lround(std::sqrt(e.gram.size())));
@@ -102,14 +101,19 @@ absl::StatusOr<Normal> Accumulate(
     for (size_t i = 0; i < h; ++i) n.right[i] += w * e->cross[i * a + column];
     for (size_t k = 0; k < intervals; ++k) {
       const double t = e->interval_times[k * a + column];
-      if (!(t > 0)) continue;
+      const double tau = std::max(t, kLeastShare * total / intervals);
       const double* s = &e->interval_sums[k * h];
-      const double v = 1 / (intervals * t);
+      const double v = 1 / (intervals * tau * tau);
       for (size_t i = 0; i < h; ++i) {
-        n.interval_right[i] += v * s[i];
-        const double f = v / t * s[i];
-        for (size_t u = 0; u < h; ++u) n.interval_gram[i * h + u] += f * s[u];
+        n.interval_right[i] += v * t * s[i];
+        const double f = v * s[i];
+        for (size_t u = i; u < h; ++u) n.interval_gram[i * h + u] += f * s[u];
       }
+    }
+  }
+  for (size_t i = 0; i < h; ++i) {
+    for (size_t u = 0; u < i; ++u) {
+      n.interval_gram[i * h + u] = n.interval_gram[u * h + i];
     }
   }
   return n;
@@ -140,11 +144,24 @@ absl::StatusOr<std::vector<double>> Solve(const Normal& n,
   return x;
 }
 
-// Normal equations of every trial architecture with each program left out.
-struct Trial {
-  size_t column = 0, left_out = 0;
-  Normal normal;
-};
+absl::StatusOr<std::vector<double>> Learn(
+    const std::vector<const ProgramEvidence*>& evidence, size_t column,
+    const ArchitecturePrior& prior, const LearnWeights& weights) {
+  auto normal = Accumulate(evidence, column);
+  if (!normal.ok()) return normal.status();
+  auto vector = Solve(*normal, prior, weights);
+  if (!vector.ok()) return vector.status();
+  double ratio = 0;
+  for (const ProgramEvidence* e : evidence) {
+    const std::vector<double> sum = TotalSum(*e);
+    ratio += Dot(sum.data(), vector->data(), sum.size()) /
+             TotalTime(*e, column) / evidence.size();
+  }
+  if (ratio > 0) {
+    for (double& v : *vector) v /= ratio;
+  }
+  return vector;
+}
 
 }  // namespace
 
@@ -213,22 +230,109 @@ absl::StatusOr<std::vector<double>> LearnArchitecture(
     const ArchitecturePrior& prior, const LearnWeights& weights) {
   absl::Status status = CheckEvidence(evidence, prior.mean.size(), column);
   if (!status.ok()) return status;
-  auto normal = Accumulate(evidence, column);
-  if (!normal.ok()) return normal.status();
-  return Solve(*normal, prior, weights);
+  return Learn(evidence, column, prior, weights);
 }
 
-absl::StatusOr<ChosenWeights> ChooseLearnWeights(
-    const std::vector<const ProgramEvidence*>& evidence,
+absl::StatusOr<std::vector<double>> IntervalCovariance(
+    const std::vector<std::vector<double>>& sums,
     const std::vector<KnownArchitecture>& known) {
-  ChosenWeights best;
-  best.error = std::nan("");
-  if (evidence.size() < 2 || known.size() < 4) return best;
+  const size_t h = known.empty() ? 0 : known[0].vector.size();
+  std::vector<double> mean_vector(h);
+  for (const KnownArchitecture& k : known) {
+    for (size_t i = 0; i < h; ++i) mean_vector[i] += k.vector[i] / known.size();
+  }
+  std::vector<std::vector<double>> rows;
+  std::vector<double> mean(h);
+  for (const std::vector<double>& sum : sums) {
+    const double time =
+        sum.size() == h ? Dot(sum.data(), mean_vector.data(), h) : 0;
+    if (!(time > 0) || !std::isfinite(time)) continue;
+    rows.push_back(sum);
+    for (double& v : rows.back()) v /= time;
+    for (size_t i = 0; i < h; ++i) mean[i] += rows.back()[i];
+  }
+  if (rows.size() < 2) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "expected at least 2 intervals of width ", h, " whose time the ",
+        known.size(), " known architectures predict, found ", rows.size()));
+  }
+  std::vector<double> covariance(h * h);
+  for (std::vector<double>& row : rows) {
+    for (size_t i = 0; i < h; ++i) row[i] -= mean[i] / rows.size();
+    for (size_t i = 0; i < h; ++i) {
+      const double f = row[i] / (rows.size() - 1);
+      for (size_t j = 0; j < h; ++j) covariance[i * h + j] += f * row[j];
+    }
+  }
+  return covariance;
+}
+
+absl::Status CorrectIntervals(const std::vector<KnownArchitecture>& known,
+                              const std::vector<double>& covariance,
+                              ProgramEvidence& e) {
+  const size_t h = Width(e), a = Columns(e);
+  const size_t intervals = e.interval_sums.size() / h;
+  std::vector<double> v;                           // [n][h]
+  std::vector<std::pair<size_t, double>> columns;  // and their scales
+  for (const KnownArchitecture& k : known) {
+    const double total = TotalTime(e, k.column);
+    if (!(total > 0)) continue;
+    columns.emplace_back(k.column, intervals / total);
+    for (double x : k.vector) v.push_back(x * columns.back().second);
+  }
+  const size_t n = columns.size();
+  if (n == 0) return absl::OkStatus();
+  std::vector<double> vc(n * h), kernel(n * n);
+  for (size_t j = 0; j < n; ++j) {
+    for (size_t i = 0; i < h; ++i) {
+      vc[j * h + i] = Dot(&v[j * h], &covariance[i * h], h);
+    }
+  }
+  double trace = 0;
+  for (size_t j = 0; j < n; ++j) {
+    for (size_t i = 0; i < n; ++i) {
+      kernel[j * n + i] = Dot(&vc[j * h], &v[i * h], h);
+    }
+    trace += kernel[j * n + j];
+  }
+  for (size_t j = 0; j < n; ++j) {
+    kernel[j * n + j] += kCorrectionNoise * trace / n;
+  }
+  // [n][intervals]: what the sums miss of the times, then the weights.
+  std::vector<double> missing(n * intervals);
+  for (size_t j = 0; j < n; ++j) {
+    for (size_t k = 0; k < intervals; ++k) {
+      missing[j * intervals + k] =
+          e.interval_times[k * a + columns[j].first] * columns[j].second -
+          Dot(&e.interval_sums[k * h], &v[j * h], h);
+    }
+  }
+  if (!CholeskySolve(std::move(kernel), n, missing, intervals)) {
+    return absl::InternalError(
+        absl::StrCat("correcting intervals: the covariance of width ", h,
+                     " is not positive definite"));
+  }
+  for (size_t k = 0; k < intervals; ++k) {
+    for (size_t j = 0; j < n; ++j) {
+      const double w = missing[j * intervals + k];
+      for (size_t i = 0; i < h; ++i) {
+        e.interval_sums[k * h + i] += w * vc[j * h + i];
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<double> LeftOutError(
+    const std::vector<const ProgramEvidence*>& evidence,
+    const std::vector<KnownArchitecture>& known,
+    const std::vector<double>& covariance, const LearnWeights& weights) {
+  if (evidence.size() < 2 || known.size() < 4) return std::nan("");
   const size_t h = known[0].vector.size();
-  // Every n-th of the known is learned as if it were not; the prior is made of
-  // the others.
+  // Every n-th of the known is learned as if it were not.
   const size_t trials = std::min(kTrials, known.size() / 2);
-  std::vector<std::vector<double>> others;
+  std::vector<KnownArchitecture> others;
+  std::vector<std::vector<double>> vectors;
   std::vector<size_t> columns;
   for (size_t i = 0; i < known.size(); ++i) {
     absl::Status status = CheckEvidence(evidence, h, known[i].column);
@@ -237,47 +341,35 @@ absl::StatusOr<ChosenWeights> ChooseLearnWeights(
         i == columns.size() * known.size() / trials) {
       columns.push_back(known[i].column);
     } else {
-      others.push_back(known[i].vector);
+      others.push_back(known[i]);
+      vectors.push_back(known[i].vector);
     }
   }
-  std::vector<Trial> all;
-  for (size_t column : columns) {
-    for (size_t p = 0; p < evidence.size(); ++p) {
-      std::vector<const ProgramEvidence*> rest = evidence;
-      rest.erase(rest.begin() + p);
-      auto normal = Accumulate(rest, column);
-      if (!normal.ok()) return normal.status();
-      all.push_back({column, p, *std::move(normal)});
+  std::vector<ProgramEvidence> corrected;
+  for (const ProgramEvidence* e : evidence) {
+    corrected.push_back(*e);
+    absl::Status status =
+        CorrectIntervals(others, covariance, corrected.back());
+    if (!status.ok()) return status;
+  }
+  auto prior =
+      FitArchitecturePrior(vectors, MeanRepresentation(evidence), weights.rank);
+  if (!prior.ok()) return prior.status();
+  double error = 0;
+  for (size_t p = 0; p < evidence.size(); ++p) {
+    std::vector<const ProgramEvidence*> rest;
+    for (size_t q = 0; q < corrected.size(); ++q) {
+      if (q != p) rest.push_back(&corrected[q]);
+    }
+    const std::vector<double> total = TotalSum(*evidence[p]);
+    for (size_t column : columns) {
+      auto vector = Learn(rest, column, *prior, weights);
+      if (!vector.ok()) return vector.status();
+      const double time = TotalTime(*evidence[p], column);
+      error += std::fabs(Dot(total.data(), vector->data(), h) - time) / time;
     }
   }
-  std::vector<std::vector<double>> totals;
-  for (const ProgramEvidence* e : evidence) totals.push_back(TotalSum(*e));
-  for (int rank : kRanks) {
-    auto prior =
-        FitArchitecturePrior(others, MeanRepresentation(evidence), rank);
-    if (!prior.ok()) return prior.status();
-    for (double interval : kIntervalWeights) {
-      for (double weight : kPriorWeights) {
-        const LearnWeights weights{interval, weight, rank};
-        double error = 0;
-        for (const Trial& t : all) {
-          auto vector = Solve(t.normal, *prior, weights);
-          if (!vector.ok()) {
-            error = INFINITY;
-            break;
-          }
-          const double time = TotalTime(*evidence[t.left_out], t.column);
-          const double guess =
-              Dot(totals[t.left_out].data(), vector->data(), h);
-          error += std::fabs(guess - time) / time / all.size();
-        }
-        if (std::isfinite(error) && !(error >= best.error)) {
-          best = {weights, error};
-        }
-      }
-    }
-  }
-  return best;
+  return error / (evidence.size() * columns.size());
 }
 
 }  // namespace perfvec::compute

@@ -248,7 +248,7 @@ TEST_F(EvaluateTest, LearnedVectorsPredictBetterThanNone) {
   // machines differ in nothing else.
   EXPECT_LT(SplitOf(report, "unseen-architectures")["summary"]["mean_error"]
                 .get<double>(),
-            0.1);
+            0.12);
 }
 
 // Saved, "hidden" is one of the model's own; learned again it has one row

@@ -148,25 +148,98 @@ TEST(LearnArchitectureTest, OverallSpeedDoesNotMatterToThePrior) {
   }
 }
 
-TEST(LearnArchitectureTest, WeightsAreChosenOnProgramsLeftOut) {
-  std::vector<ProgramEvidence> programs;
-  for (uint64_t seed : {1, 2, 3}) programs.push_back(Program(seed, 3, 0.3));
-  std::vector<const ProgramEvidence*> pointers;
-  for (const ProgramEvidence& p : programs) pointers.push_back(&p);
+std::vector<KnownArchitecture> Known() {
   std::vector<KnownArchitecture> known;
   for (size_t a = 0; a + 1 < kMachines; ++a) known.push_back({a, Vectors()[a]});
-  auto chosen = ChooseLearnWeights(pointers, known);
-  ASSERT_TRUE(chosen.ok()) << chosen.status();
-  EXPECT_LT(chosen->error, 0.1);
-  auto prior = FitArchitecturePrior(AllButLast(), MeanRepresentation(pointers),
-                                    chosen->weights.rank);
-  auto m = LearnArchitecture(pointers, kMachines - 1, *prior, chosen->weights);
-  ASSERT_TRUE(m.ok()) << m.status();
-  EXPECT_LT(ErrorOnFreshPrograms(*m, kMachines - 1), 0.05);
-  // Nothing to leave out: the defaults, and no error to speak of.
-  auto alone = ChooseLearnWeights({pointers[0]}, known);
+  return known;
+}
+
+std::vector<std::vector<double>> Intervals(const ProgramEvidence& e) {
+  std::vector<std::vector<double>> out;
+  for (size_t k = 0; k < kIntervals; ++k) {
+    const auto begin = e.interval_sums.begin() + k * kWidth;
+    out.emplace_back(begin, begin + kWidth);
+  }
+  return out;
+}
+
+TEST(LearnArchitectureTest, TellsHowFarAProgramLeftOutIsMissed) {
+  std::vector<ProgramEvidence> programs;
+  std::vector<std::vector<double>> intervals;
+  for (uint64_t seed : {1, 2, 3}) {
+    programs.push_back(Program(seed, 3, 0.3));
+    for (auto& one : Intervals(programs.back())) intervals.push_back(one);
+  }
+  std::vector<const ProgramEvidence*> pointers;
+  for (const ProgramEvidence& p : programs) pointers.push_back(&p);
+  auto covariance = IntervalCovariance(intervals, Known());
+  ASSERT_TRUE(covariance.ok()) << covariance.status();
+  const LearnWeights weights{10, 1e-3, 3};
+  auto error = LeftOutError(pointers, Known(), *covariance, weights);
+  ASSERT_TRUE(error.ok()) << error.status();
+  EXPECT_GT(*error, 0);
+  EXPECT_LT(*error, 0.1);
+  // Nothing to leave out.
+  auto alone = LeftOutError({pointers[0]}, Known(), *covariance, weights);
   ASSERT_TRUE(alone.ok());
-  EXPECT_TRUE(std::isnan(alone->error));
+  EXPECT_TRUE(std::isnan(*alone));
+}
+
+// The network misjudges an interval in a way that known machines' times show.
+TEST(LearnArchitectureTest, KnownTimesCorrectWhatTheNetworkMisjudges) {
+  std::vector<std::vector<double>> intervals;
+  for (uint64_t seed = 10; seed < 40; ++seed) {
+    for (auto& one : Intervals(Program(seed, 3, 0))) intervals.push_back(one);
+  }
+  auto covariance = IntervalCovariance(intervals, Known());
+  ASSERT_TRUE(covariance.ok()) << covariance.status();
+  const ProgramEvidence truth = Program(1, 3, 0);
+  ProgramEvidence wrong = truth;
+  // Takes it for an interval of another program that takes as long on the mean
+  // of the known machines: the covariance leaves overall speed out.
+  const auto mean_time = [](const double* sum) {
+    double time = 0;
+    for (const KnownArchitecture& k : Known()) {
+      for (size_t i = 0; i < kWidth; ++i) time += k.vector[i] * sum[i];
+    }
+    return time;
+  };
+  const double ratio =
+      mean_time(truth.interval_sums.data()) / mean_time(intervals[0].data());
+  for (size_t i = 0; i < kWidth; ++i) {
+    wrong.interval_sums[i] = ratio * intervals[0][i];
+  }
+  ProgramEvidence mended = wrong;
+  ASSERT_TRUE(CorrectIntervals(Known(), *covariance, mended).ok());
+  const std::vector<double>& unknown = Vectors().back();
+  const auto off = [&](const ProgramEvidence& e) {
+    double guess = 0;
+    for (size_t i = 0; i < kWidth; ++i)
+      guess += e.interval_sums[i] * unknown[i];
+    return std::fabs(guess / truth.interval_times[kMachines - 1] - 1);
+  };
+  EXPECT_GT(off(wrong), 0.002);
+  EXPECT_LT(off(mended), 0.2 * off(wrong));
+  // What was right stays, and without times nothing is said.
+  for (size_t i = kWidth; i < truth.interval_sums.size(); ++i) {
+    EXPECT_NEAR(mended.interval_sums[i] / truth.interval_sums[i], 1, 1e-3);
+  }
+  ProgramEvidence unknown_times = wrong;
+  for (double& t : unknown_times.interval_times) t = 0;
+  ASSERT_TRUE(CorrectIntervals(Known(), *covariance, unknown_times).ok());
+  EXPECT_EQ(unknown_times.interval_sums, wrong.interval_sums);
+}
+
+TEST(LearnArchitectureTest, ACovarianceWantsIntervals) {
+  const ProgramEvidence a = Program(1, 3, 0);
+  EXPECT_EQ(IntervalCovariance({}, Known()).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(IntervalCovariance(Intervals(a), {}).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  ProgramEvidence e = a;
+  std::vector<double> broken(kWidth * kWidth, std::nan(""));
+  EXPECT_EQ(CorrectIntervals(Known(), broken, e).code(),
+            absl::StatusCode::kInternal);
 }
 
 TEST(LearnArchitectureTest, RefusesWhatDoesNotFit) {
