@@ -30,12 +30,6 @@ std::vector<double> Apply(const std::vector<double>& matrix,
   return out;
 }
 
-std::vector<double> Identity(size_t n) {
-  std::vector<double> out(n * n);
-  for (size_t i = 0; i < n; ++i) out[i * n + i] = 1;
-  return out;
-}
-
 }  // namespace
 
 absl::StatusOr<KnownDeviations> DeviationsOfKnown(
@@ -103,21 +97,30 @@ absl::StatusOr<Belief> BeliefOfKnown(
   return belief;
 }
 
+absl::StatusOr<std::vector<double>> PrecisionOf(const Belief& belief) {
+  std::vector<double> precision = belief.covariance;
+  if (CholeskyInverse(precision, belief.width())) return precision;
+  return absl::InternalError(
+      "the known architectures' covariance is not positive definite; are their "
+      "vectors finite?");
+}
+
 absl::StatusOr<Belief> AbsorbForm(const Belief& belief,
+                                  const std::vector<double>& precision,
                                   const std::vector<double>& gram,
                                   const std::vector<double>& cross) {
   const size_t h = belief.width();
-  const absl::Status bad = absl::InternalError(absl::StrCat(
-      "per-instruction evidence of width ", h,
-      ": not positive definite; were its sums changed since they were made?"));
-  std::vector<double> precision = Identity(h);
-  if (!CholeskySolve(belief.covariance, h, precision, h)) return bad;
   std::vector<double> right = Apply(precision, belief.mean, h);
   for (size_t i = 0; i < h; ++i) right[i] += cross[i];
-  for (size_t i = 0; i < h * h; ++i) precision[i] += gram[i];
   Belief after;
-  after.covariance = Identity(h);
-  if (!CholeskySolve(std::move(precision), h, after.covariance, h)) return bad;
+  after.covariance = precision;
+  for (size_t i = 0; i < h * h; ++i) after.covariance[i] += gram[i];
+  if (!CholeskyInverse(after.covariance, h)) {
+    return absl::InternalError(
+        absl::StrCat("per-instruction evidence of width ", h,
+                     ": not positive definite; were its sums changed since "
+                     "they were made?"));
+  }
   after.mean = Apply(after.covariance, right, h);
   return after;
 }
@@ -142,11 +145,12 @@ absl::StatusOr<TimesUpdate> AbsorbTimes(const Belief& belief,
   const size_t h = belief.width(), n = evidence.values.size();
   TimesUpdate out;
   out.mean = belief.mean;
-  std::vector<double> c = kernel.kernel;
-  for (size_t k = 0; k < n; ++k) c[k * n + k] += evidence.variances[k];
-  out.precision = Identity(n);
+  out.precision = kernel.kernel;
+  for (size_t k = 0; k < n; ++k) {
+    out.precision[k * n + k] += evidence.variances[k];
+  }
   double log_determinant;
-  if (!CholeskySolve(std::move(c), n, out.precision, n, &log_determinant)) {
+  if (!CholeskyInverse(out.precision, n, &log_determinant)) {
     return absl::InternalError(absl::StrCat(
         n,
         " totals: their equations have no solution; expected finite program "

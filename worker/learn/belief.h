@@ -9,7 +9,8 @@
 // Pure functions on plain data; any thread.
 //
 //   ASSIGN belief = BeliefOfKnown(vectors, mean_representation);
-//   ASSIGN belief = AbsorbForm(belief, gram, cross);   // per-instruction
+//   ASSIGN precision = PrecisionOf(belief);
+//   ASSIGN belief = AbsorbForm(belief, precision, gram, cross);
 //   TimesUpdate after = AbsorbTimes(belief, rows, {variances});
 #ifndef PERFVEC_WORKER_LEARN_BELIEF_H_
 #define PERFVEC_WORKER_LEARN_BELIEF_H_
@@ -46,9 +47,14 @@ absl::StatusOr<Belief> BeliefOfKnown(
     const std::vector<std::vector<double>>& vectors,
     const std::vector<double>& mean_representation);
 
+// The inverse of its covariance, [H][H]. INTERNAL if there is none.
+absl::StatusOr<std::vector<double>> PrecisionOf(const Belief& belief);
+
 // After per-instruction evidence mᵀ G m − 2 mᵀ b, already weighted: G [H][H],
-// b [H]. INTERNAL if the sums are not those of any representations.
+// b [H]; `precision` is the belief's. INTERNAL if the sums are not those of any
+// representations.
 absl::StatusOr<Belief> AbsorbForm(const Belief& belief,
+                                  const std::vector<double>& precision,
                                   const std::vector<double>& gram,
                                   const std::vector<double>& cross);
 

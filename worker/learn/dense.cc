@@ -33,12 +33,9 @@ void RotateColumns(std::vector<double>& m, size_t n, size_t p, size_t q,
   }
 }
 
-}  // namespace
-
-bool CholeskySolve(std::vector<double> a, size_t n, std::vector<double>& b,
-                   size_t columns, double* log_determinant) {
+// a = Uᵀ U, right-looking on the upper triangle: every loop runs along rows.
+bool Factor(std::vector<double>& a, size_t n, double* log_determinant) {
   if (log_determinant != nullptr) *log_determinant = 0;
-  // Right-looking on the upper triangle, a = Uᵀ U: every loop runs along rows.
   for (size_t k = 0; k < n; ++k) {
     double* const row = &a[k * n];
     if (!(row[k] > 0) || !std::isfinite(row[k])) return false;
@@ -51,6 +48,39 @@ bool CholeskySolve(std::vector<double> a, size_t n, std::vector<double>& b,
       for (size_t j = i; j < n; ++j) to[j] -= f * row[j];
     }
   }
+  return true;
+}
+
+}  // namespace
+
+bool CholeskyInverse(std::vector<double>& a, size_t n,
+                     double* log_determinant) {
+  if (!Factor(a, n, log_determinant)) return false;
+  // Row i of V = U⁻¹, from the last up: V_ii = 1 / U_ii and
+  // V_i = −(Σ_k>i U_ik V_k) / U_ii.
+  std::vector<double> v(n * n);
+  for (size_t i = n; i-- > 0;) {
+    double* const to = &v[i * n];
+    for (size_t k = i + 1; k < n; ++k) {
+      const double f = a[i * n + k];
+      for (size_t j = k; j < n; ++j) to[j] -= f * v[k * n + j];
+    }
+    const double scale = 1 / a[i * n + i];
+    for (size_t j = i + 1; j < n; ++j) to[j] *= scale;
+    to[i] = scale;
+  }
+  // a⁻¹ = V Vᵀ
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = i; j < n; ++j) {
+      a[i * n + j] = a[j * n + i] = Dot(&v[i * n + j], &v[j * n + j], n - j);
+    }
+  }
+  return true;
+}
+
+bool CholeskySolve(std::vector<double> a, size_t n, std::vector<double>& b,
+                   size_t columns, double* log_determinant) {
+  if (!Factor(a, n, log_determinant)) return false;
   for (size_t k = 0; k < n; ++k) {  // Uᵀ y = b
     double* const y = &b[k * columns];
     for (size_t c = 0; c < columns; ++c) y[c] /= a[k * n + k];

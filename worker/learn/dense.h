@@ -32,6 +32,11 @@ inline double Dot(const double* a, const double* b, size_t n) {
 bool CholeskySolve(std::vector<double> a, size_t n, std::vector<double>& b,
                    size_t columns, double* log_determinant = nullptr);
 
+// a⁻¹ in place of a, under the same conditions; a third of the arithmetic of
+// solving for the identity.
+bool CholeskyInverse(std::vector<double>& a, size_t n,
+                     double* log_determinant = nullptr);
+
 struct Eigen {
   std::vector<double> values;   // [n], descending
   std::vector<double> vectors;  // [n][n], row i belongs to value i; unit length

@@ -69,7 +69,8 @@ class Learner {
   // Of each program: all its representations, all its time.
   std::vector<std::vector<double>> sums_;
   std::vector<double> total_times_;
-  Belief prior_, belief_;  // before and after forms
+  Belief prior_, belief_;                // before and after forms
+  std::vector<double> prior_precision_;  // if there are forms
   TimesEvidence times_;
   TimesKernel kernel_;
   TimesUpdate update_;
@@ -109,6 +110,11 @@ absl::Status Learner::Prepare() {
   auto prior = BeliefOfKnown(vectors, mean_representation_);
   if (!prior.ok()) return prior.status();
   prior_ = *std::move(prior);
+  if (any_form_) {
+    auto precision = PrecisionOf(prior_);
+    if (!precision.ok()) return precision.status();
+    prior_precision_ = *std::move(precision);
+  }
 
   std::vector<double> scales;
   for (size_t p = 0; p < evidence_.size(); ++p) {
@@ -154,7 +160,7 @@ absl::StatusOr<Belief> Learner::AbsorbForms(size_t left_out) const {
     for (size_t i = 0; i < h_; ++i) cross[i] += w * e.cross[i] / out_.scale;
   }
   if (!any) return prior_;
-  return AbsorbForm(prior_, gram, cross);
+  return AbsorbForm(prior_, prior_precision_, gram, cross);
 }
 
 std::vector<double> Learner::Variances(double noise) const {

@@ -43,8 +43,26 @@ TEST(DenseTest, SolvesForSeveralRightSides) {
   for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(b[i], x[i], 1e-8) << i;
 }
 
+TEST(DenseTest, InverseIsTheSolutionForTheIdentity) {
+  const std::vector<double> a = Positive(3);
+  std::vector<double> solved(kSize * kSize), inverse = a;
+  for (size_t i = 0; i < kSize; ++i) solved[i * kSize + i] = 1;
+  double expected = 0, found = 0;
+  ASSERT_TRUE(CholeskySolve(a, kSize, solved, kSize, &expected));
+  ASSERT_TRUE(CholeskyInverse(inverse, kSize, &found));
+  EXPECT_DOUBLE_EQ(found, expected);
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_NEAR(inverse[i], solved[i], 1e-9) << i;
+  }
+  std::vector<double> one = {4}, none;
+  ASSERT_TRUE(CholeskyInverse(one, 1));
+  EXPECT_DOUBLE_EQ(one[0], 0.25);
+  EXPECT_TRUE(CholeskyInverse(none, 0));
+}
+
 TEST(DenseTest, RefusesWhatIsNotPositiveDefinite) {
-  std::vector<double> b = {1, 1};
+  std::vector<double> b = {1, 1}, indefinite = {1, 2, 2, 1};
+  EXPECT_FALSE(CholeskyInverse(indefinite, 2));
   EXPECT_FALSE(CholeskySolve({1, 2, 2, 1}, 2, b, 1));
   EXPECT_FALSE(CholeskySolve({0, 0, 0, 0}, 2, b, 1));
   const double nan = std::numeric_limits<double>::quiet_NaN();

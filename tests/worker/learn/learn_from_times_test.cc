@@ -138,7 +138,9 @@ TEST_F(LearnFromTimesTest, IsTheMinimumOfTheObjective) {
       }
     }
   }
-  const auto form = AbsorbForm(*belief, gram, cross);
+  const auto precision = PrecisionOf(*belief);
+  ASSERT_TRUE(precision.ok());
+  const auto form = AbsorbForm(*belief, *precision, gram, cross);
   ASSERT_TRUE(form.ok());
   std::vector<double> identity(kWidth * kWidth);
   for (size_t i = 0; i < kWidth; ++i) identity[i * kWidth + i] = 1;
