@@ -1,15 +1,38 @@
 // What the views share: calls, elements, numbers, the interval chart.
 
 let declined = false;
+let asking = null;  // one dialog for all calls that were refused
+
+// Resolves to whether there is another token now.
+function askForToken(reason) {
+  if (declined) return Promise.resolve(false);
+  asking = asking || new Promise((resolve) => {
+    const input = el('input', {name: 'token', type: 'password', required: true,
+        autocomplete: 'off', spellcheck: 'false'});
+    const dialog = el('dialog', {class: 'panel', 'aria-labelledby': 'asked'},
+        el('form', {method: 'dialog'},
+           el('h2', {id: 'asked'}, 'Token'), el('p', {}, reason),
+           el('label', {}, 'Token', input),
+           el('p', {class: 'buttons'},
+              el('button', {class: 'main', value: 'use'}, 'Use token'),
+              el('button', {value: '', formnovalidate: true}, 'Cancel'))));
+    dialog.addEventListener('close', () => {
+      declined = dialog.returnValue !== 'use';
+      if (!declined) keepToken(input.value);
+      dialog.remove();
+      asking = null;
+      resolve(!declined);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+  return asking;
+}
 
 // A cookie, since streams of events send no other; gone with the session.
-function askForToken(reason) {
-  const token = declined ? null : window.prompt(`${reason}\n\nToken:`);
-  declined = token === null;
-  if (declined) return false;
+function keepToken(token) {
   document.cookie = `perfvec_token=${token.replace(/[^\w-]/g, '')}; path=/; ` +
       `SameSite=Strict${location.protocol === 'https:' ? '; Secure' : ''}`;
-  return true;
 }
 
 // Answers the parsed JSON; throws an Error with the server's own words.
@@ -29,7 +52,8 @@ export async function api(method, path, body, signal) {
   const json = await answer.json().catch(() => ({}));
   // Another call may have asked meanwhile.
   if (answer.status === 401 &&
-      (document.cookie !== cookie || askForToken(json.error.message))) {
+      (document.cookie !== cookie ||
+       await askForToken(json.error.message))) {
     return api(method, path, body);
   }
   if (!answer.ok) {

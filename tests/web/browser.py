@@ -19,7 +19,7 @@ import time
 
 PROGRAM = shutil.which("chromium")
 KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowRight": 39,
-        "ArrowUp": 38, "ArrowDown": 40}
+        "ArrowUp": 38, "ArrowDown": 40, "Escape": 27}
 
 
 class Browser:

@@ -372,6 +372,111 @@ class WebTest(unittest.TestCase):
                        "'main'")
 
 
+class TokenTest(unittest.TestCase):
+    """The page of a server that asks for tokens."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = tempfile.mkdtemp(prefix="perfvec_web_")
+        cls.addClassCleanup(shutil.rmtree, cls.dir, True)
+        tokens = cls.dir + "/tokens.json"
+        cls.token = subprocess.run(
+            [f"{BIN}/server/perfvec-server", "token", "--tokens", tokens,
+             "create", "someone", "--role", "operator"],
+            check=True, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL).stdout.strip()
+        cls.server = subprocess.Popen(
+            [f"{BIN}/server/perfvec-server", "--data-dir", cls.dir + "/data",
+             "--listen", "127.0.0.1:0", "--metrics-listen", "",
+             "--http-listen", "127.0.0.1:0", "--tokens", tokens,
+             "--model", f"{SOURCE}/deploy/models/default"],
+            stderr=subprocess.PIPE, text=True)
+        cls.addClassCleanup(cls.stop)
+        said = ""
+        while "web page" not in said:
+            line = cls.server.stderr.readline()
+            if not line:
+                raise RuntimeError("no server: " + said)
+            said += line
+        cls.url = re.search(r"on (http://[0-9.:]+)/", said).group(1)
+        urllib.request.urlopen(urllib.request.Request(
+            cls.url + "/v1/architectures",
+            json.dumps({"architecture": {"name": "some-machine"}}).encode(),
+            {"Content-Type": "application/json",
+             "Authorization": "Bearer " + cls.token})).close()
+
+    @classmethod
+    def stop(cls):
+        cls.server.terminate()
+        cls.server.wait(60)
+        cls.server.stderr.close()
+
+    def setUp(self):
+        self.page = browser.Browser()
+        self.addCleanup(self.page.__exit__)
+
+    def tearDown(self):
+        # The browser itself notes each answer of 401.
+        self.assertEqual([e for e in self.page.errors if " 401 " not in e], [])
+
+    def picture(self, name):
+        if PICTURES:
+            self.page.screenshot(f"{PICTURES}/{name}.png")
+
+    def asked(self, reason):
+        self.page.wait("document.querySelector('dialog[open]')?.innerText"
+                       f"?.includes('{reason}')")
+        self.assertEqual(self.page.eval(
+            "document.querySelectorAll('dialog').length"), 1)
+        self.assertEqual(self.page.eval(
+            "document.activeElement.name + ' ' + document.activeElement.type"),
+            "token password")
+
+    def test_it_asks_until_a_token_counts_and_keeps_it_for_the_session(self):
+        self.page.open(f"{self.url}/#/architectures")
+        self.asked("a token is needed")
+        self.picture("token")
+        self.page.key("Enter")  # an empty one is none
+        self.asked("a token is needed")
+        self.page.type("pvs_wrong")
+        self.page.key("Enter")
+        self.asked("unknown here")
+        self.page.size(360, 640)
+        self.page.dark(True)
+        self.picture("phone_token")
+        self.assertLessEqual(
+            self.page.eval("document.documentElement.scrollWidth"), 360)
+        self.page.dark(False)
+        self.page.size(1100, 900)
+        self.page.type(self.token)
+        self.page.key("Enter")
+        shown = "document.querySelector('main')?.innerText?"
+        self.page.wait(f"{shown}.includes('some-machine')")
+        self.assertGreater(self.page.eval(
+            "document.querySelectorAll('main tbody tr').length"), 2)
+        self.assertFalse(self.page.eval("!!document.querySelector('dialog')"))
+        self.picture("token_given")
+        # It is kept for the session, and nowhere in the page.
+        self.page.open("about:blank")
+        self.page.open(f"{self.url}/#/architectures")
+        self.page.wait(f"{shown}.includes('some-machine')")
+        self.assertNotIn(self.token, self.page.eval(
+            "document.documentElement.outerHTML"))
+        self.assertEqual(self.page.eval("localStorage.length"), 0)
+
+    def test_who_declines_is_told_why_there_is_nothing_and_not_asked_again(self):
+        self.page.open(f"{self.url}/#/programs")
+        self.asked("a token is needed")
+        self.page.key("Escape")
+        self.page.wait("document.getElementById('message')?.innerText"
+                       "?.includes('a token is needed')")
+        self.page.eval("location.hash = '#/architectures'")
+        self.page.wait("document.querySelector('main')?.dataset.view === "
+                       "'architectures'")
+        self.assertFalse(self.page.eval("!!document.querySelector('dialog')"))
+        self.picture("token_declined")
+
+
 if __name__ == "__main__":
     if browser.PROGRAM is None:
         print("skipped: chromium is not installed")
