@@ -21,6 +21,7 @@ using Json = nlohmann::ordered_json;
 using Weights = std::array<double, kLoadCalls>;
 
 constexpr size_t kMaxNames = 1000;  // of programs and of architectures
+constexpr int kGrpcConnections = 4;
 
 struct LoadOptions {
   double rate_per_s = 100;
@@ -28,7 +29,8 @@ struct LoadOptions {
   std::vector<double> shares_percent = {50, 80, 95};
   std::string p99 = "10ms", duration = "5s", warm_up = "1s", deadline = "1s";
   std::string arrivals = "poisson", mix = "predict=1";
-  int connections = 4;
+  int connections = 0;  // 0: 4, over HTTP 64
+  std::string http;     // empty: over gRPC
   LoadWorkload workload;
   LoadRun run;
 };
@@ -115,6 +117,28 @@ absl::StatusOr<std::vector<std::shared_ptr<grpc::Channel>>> MakeChannels(
     channels.push_back(*std::move(channel));
   }
   return channels;
+}
+
+absl::StatusOr<std::unique_ptr<LoadTransport>> MakeTransport(
+    const Context& context, const LoadOptions& options) {
+  if (options.http.empty()) {
+    auto channels =
+        MakeChannels(context, options.connections > 0 ? options.connections
+                                                      : kGrpcConnections);
+    if (!channels.ok()) return channels.status();
+    return MakeGrpcTransport(*channels);
+  }
+  if (!context.tls_ca.empty() || !context.token_file.empty()) {
+    return absl::InvalidArgumentError(
+        "--http: expected no --tls-ca and no --token-file; load over HTTP is "
+        "without TLS, and its token is PERFVEC_TOKEN");
+  }
+  HttpTransportOptions http;
+  http.address = options.http;
+  if (options.connections > 0) http.connections = options.connections;
+  const char* token = std::getenv("PERFVEC_TOKEN");
+  if (token != nullptr) http.token = token;
+  return MakeHttpTransport(std::move(http));
 }
 
 double Ms(absl::Duration time) { return absl::ToDoubleMilliseconds(time); }
@@ -206,9 +230,9 @@ absl::Status Load(Context& context, LoadOptions options) {
   if (!client.ok()) return client.status();
   absl::Status named = FillNames(**client, &options.workload);
   if (!named.ok()) return named;
-  auto channels = MakeChannels(context, options.connections);
-  if (!channels.ok()) return channels.status();
-  LoadGenerator load(*channels, options.workload);
+  auto transport = MakeTransport(context, options);
+  if (!transport.ok()) return transport.status();
+  LoadGenerator load(*std::move(transport), options.workload);
   const auto run = [&](double rate_per_s) {
     options.run.rate_per_s = rate_per_s;
     return load.Run(options.run);
@@ -338,8 +362,14 @@ void AddLoadCommand(CLI::App& app, Context& context) {
       ->check(CLI::Range(1, 1000))
       ->type_name("N");
   command
+      ->add_option("--http", options->http,
+                   "Send the calls as JSON over HTTP to this port of the "
+                   "server; what they are about is asked from --server")
+      ->type_name("HOST:PORT");
+  command
       ->add_option("--connections", options->connections,
-                   "That the calls are spread over [4]")
+                   "That the calls are spread over; over HTTP at most so many "
+                   "are open, and a call waits for a free one [4; HTTP: 64]")
       ->check(CLI::Range(1, 1000))
       ->type_name("N");
   command

@@ -1,23 +1,17 @@
 #include "client/load/load_generator.h"
 
-#include <grpcpp/grpcpp.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <random>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
-#include "perfvec/v1/prediction_service.grpc.pb.h"
 
 namespace perfvec::client {
 namespace {
-
-using Stub = v1::PredictionService::Stub;
 
 double Exponential(std::mt19937_64& random, double mean) {
   return std::exponential_distribution<double>(1 / mean)(random);
@@ -77,20 +71,20 @@ class Recorder {
     return true;
   }
 
-  void Close(LoadCall call, absl::Time intended, const grpc::Status& status) {
+  void Close(LoadCall call, absl::Time intended, const absl::Status& status) {
     const absl::Time now = absl::Now();
     absl::MutexLock lock(&mutex_);
     --open_;
     if (status.ok() && now >= begin_ && now < end_) ++ok_in_time_;
     if (!Counts(intended)) return;
-    const int code = std::clamp<int>(status.error_code(), 0, 16);
+    const int code = std::clamp(static_cast<int>(status.code()), 0, 16);
     ++Of(call).codes[code];
-    if (code == grpc::StatusCode::OK) {
+    if (status.ok()) {
       Of(call).ok_latency.Add(now - intended);
-    } else if (code == grpc::StatusCode::RESOURCE_EXHAUSTED) {
+    } else if (absl::IsResourceExhausted(status)) {
       Of(call).refused_latency.Add(now - intended);
     } else if (result_.first_error.empty()) {
-      result_.first_error = status.error_message();
+      result_.first_error = std::string(status.message());
     }
   }
 
@@ -118,108 +112,32 @@ class Recorder {
   LoadResult result_ ABSL_GUARDED_BY(mutex_);
 };
 
-// A call that deletes itself behind its end.
-struct OpenCall {
-  OpenCall(Recorder* recorder, LoadCall call, absl::Time intended,
-           absl::Time deadline)
-      : recorder(recorder), call(call), intended(intended) {
-    context.set_deadline(absl::ToChronoTime(deadline));
-  }
-  void End(const grpc::Status& status) {
-    Recorder* const to = recorder;
-    const LoadCall kind = call;
-    const absl::Time start = intended;
-    delete this;  // before Close: the channel may go once all are closed
-    to->Close(kind, start, status);
-  }
-  virtual ~OpenCall() = default;
+template <typename T>
+const T& Any(const std::vector<T>& of, std::mt19937_64& random) {
+  return of[std::uniform_int_distribution<size_t>(0, of.size() - 1)(random)];
+}
 
-  Recorder* const recorder;
-  const LoadCall call;
-  const absl::Time intended;
-  grpc::ClientContext context;
-};
-
-template <typename Response>
-struct UnaryCall : OpenCall {
-  using OpenCall::OpenCall;
-  Response response;
-};
-
-struct MatrixCall final : OpenCall,
-                          grpc::ClientReadReactor<v1::PredictMatrixResponse> {
-  using OpenCall::OpenCall;
-  void OnReadDone(bool ok) override {
-    if (ok) StartRead(&response);
+LoadRequest Draw(const LoadWorkload& workload, LoadCall kind,
+                 std::mt19937_64& random) {
+  LoadRequest request;
+  request.call = kind;
+  request.model = workload.model;
+  request.rank_limit = workload.rank_limit;
+  const int programs = kind == LoadCall::kMatrix ? workload.matrix_programs : 1;
+  for (int i = 0; i < programs; ++i) {
+    request.programs.push_back(Any(workload.programs, random));
   }
-  void OnDone(const grpc::Status& status) override { End(status); }
-  v1::PredictMatrixResponse response;
-};
+  if (kind == LoadCall::kPredict) {
+    request.architecture = Any(workload.architectures, random);
+  }
+  return request;
+}
 
 }  // namespace
 
-struct LoadGenerator::State {
-  LoadWorkload workload;
-  std::vector<std::unique_ptr<Stub>> stubs;
-
-  template <typename T>
-  static const T& Any(const std::vector<T>& of, std::mt19937_64& random) {
-    return of[std::uniform_int_distribution<size_t>(0, of.size() - 1)(random)];
-  }
-
-  void Send(LoadCall kind, Stub& stub, std::mt19937_64& random,
-            Recorder* recorder, absl::Time intended, absl::Time deadline) {
-    switch (kind) {
-      case LoadCall::kPredict: {
-        v1::PredictRequest request;
-        request.set_program(Any(workload.programs, random));
-        request.set_architecture(Any(workload.architectures, random));
-        request.set_model(workload.model);
-        auto* call = new UnaryCall<v1::PredictResponse>(recorder, kind,
-                                                        intended, deadline);
-        // gRPC serialises the request before it returns.
-        stub.async()->Predict(
-            &call->context, &request, &call->response,
-            [call](const grpc::Status& status) { call->End(status); });
-        return;
-      }
-      case LoadCall::kRank: {
-        v1::RankRequest request;
-        request.set_program(Any(workload.programs, random));
-        request.set_model(workload.model);
-        request.set_limit(workload.rank_limit);
-        auto* call =
-            new UnaryCall<v1::RankResponse>(recorder, kind, intended, deadline);
-        stub.async()->Rank(
-            &call->context, &request, &call->response,
-            [call](const grpc::Status& status) { call->End(status); });
-        return;
-      }
-      case LoadCall::kMatrix: {
-        v1::PredictMatrixRequest request;
-        for (int i = 0; i < workload.matrix_programs; ++i) {
-          request.add_programs(Any(workload.programs, random));
-        }
-        request.set_model(workload.model);
-        auto* call = new MatrixCall(recorder, kind, intended, deadline);
-        stub.async()->PredictMatrix(&call->context, &request, call);
-        call->StartRead(&call->response);
-        call->StartCall();
-        return;
-      }
-    }
-  }
-};
-
-LoadGenerator::LoadGenerator(
-    const std::vector<std::shared_ptr<grpc::Channel>>& channels,
-    LoadWorkload workload)
-    : state_(std::make_unique<State>()) {
-  state_->workload = std::move(workload);
-  for (const auto& channel : channels) {
-    state_->stubs.push_back(v1::PredictionService::NewStub(channel));
-  }
-}
+LoadGenerator::LoadGenerator(std::unique_ptr<LoadTransport> transport,
+                             LoadWorkload workload)
+    : transport_(std::move(transport)), workload_(std::move(workload)) {}
 
 LoadGenerator::~LoadGenerator() = default;
 
@@ -227,13 +145,13 @@ LoadResult LoadGenerator::Run(const LoadRun& run) {
   // Linux rounds sleeps up by 50 us unless told not to.
   prctl(PR_SET_TIMERSLACK, 1);
   std::mt19937_64 random(run.seed);
-  const auto& weights = state_->workload.weights;
+  const auto& weights = workload_.weights;
   std::discrete_distribution<int> kinds(weights.begin(), weights.end());
   const absl::Time first = absl::Now();
   Recorder recorder(run, first);
   const double gap_s = 1 / run.rate_per_s;
   double at_s = 0;  // summed from the start: gaps do not gather sleep's errors
-  for (size_t i = 0;; ++i) {
+  for (;;) {
     at_s += run.poisson ? Exponential(random, gap_s) : gap_s;
     const absl::Time intended = first + absl::Seconds(at_s);
     if (intended >= recorder.end()) break;
@@ -244,8 +162,10 @@ LoadResult LoadGenerator::Run(const LoadRun& run) {
     }
     const LoadCall kind = static_cast<LoadCall>(kinds(random));
     if (!recorder.Open(kind, intended, now)) continue;
-    state_->Send(kind, *state_->stubs[i % state_->stubs.size()], random,
-                 &recorder, intended, intended + run.deadline);
+    transport_->Send(Draw(workload_, kind, random), intended + run.deadline,
+                     [&recorder, kind, intended](const absl::Status& outcome) {
+                       recorder.Close(kind, intended, outcome);
+                     });
   }
   return recorder.AwaitAll();
 }

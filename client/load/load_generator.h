@@ -9,9 +9,10 @@
 // open, or whose deadline has passed before it could be sent, is not sent; it
 // is counted as such and as failed.
 //
-// One Run at a time. It sends from the calling thread; answers come on gRPC's.
+// One Run at a time. It sends from the calling thread; answers come on the
+// transport's.
 //
-//   LoadGenerator load(channels, workload);
+//   LoadGenerator load(MakeGrpcTransport(channels), workload);
 //   const LoadResult result = load.Run(run);
 //   result.Total().ok_latency.Percentile(99);
 #ifndef PERFVEC_CLIENT_LOAD_LOAD_GENERATOR_H_
@@ -26,14 +27,10 @@
 
 #include "absl/time/time.h"
 #include "client/load/latency_histogram.h"
-
-namespace grpc {
-class Channel;
-}
+#include "client/load/load_transport.h"
 
 namespace perfvec::client {
 
-enum class LoadCall { kPredict, kRank, kMatrix };
 inline constexpr int kLoadCalls = 3;
 inline constexpr std::array<const char*, kLoadCalls> kLoadCallNames = {
     "predict", "rank", "matrix"};
@@ -83,16 +80,15 @@ struct LoadResult {
 
 class LoadGenerator {
  public:
-  // Calls take the channels in turn.
-  LoadGenerator(const std::vector<std::shared_ptr<grpc::Channel>>& channels,
+  LoadGenerator(std::unique_ptr<LoadTransport> transport,
                 LoadWorkload workload);
   ~LoadGenerator();
 
   LoadResult Run(const LoadRun& run);
 
  private:
-  struct State;
-  const std::unique_ptr<State> state_;
+  const std::unique_ptr<LoadTransport> transport_;
+  const LoadWorkload workload_;
 };
 
 // What a rate must meet to be borne.

@@ -1,10 +1,17 @@
 // The load generator: its percentiles, and what it makes of servers that stall,
 // refuse and go away.
 #include <grpcpp/grpcpp.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
 #include <cmath>
+#include <map>
 #include <random>
+#include <thread>
 
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
@@ -16,6 +23,9 @@
 
 namespace perfvec::client {
 namespace {
+
+namespace net = boost::asio;
+namespace bhttp = boost::beast::http;
 
 TEST(LatencyHistogramTest, PercentilesAreThoseOfTheSortedValues) {
   std::mt19937_64 random(testing::TestSeed());
@@ -112,7 +122,7 @@ class LoadTest : public ::testing::Test {
     workload.weights = weights;
     workload.programs = {"lbm", "mcf"};
     workload.architectures = {"a15"};
-    LoadGenerator load({channel_}, workload);
+    LoadGenerator load(MakeGrpcTransport({channel_}), workload);
     return load.Run(run);
   }
 
@@ -211,6 +221,204 @@ TEST_F(LoadTest, AServerThatIsGoneIsAFailureNotAWait) {
   EXPECT_GT(result.Total().codes[14], 0u);
   EXPECT_EQ(result.FailedShare(), 1);
   EXPECT_NE(result.first_error, "");
+}
+
+// Answers requests as the test says; a thread for each connection.
+class FakeHttp {
+ public:
+  using Request = bhttp::request<bhttp::string_body>;
+  struct Reply {
+    unsigned status = 200;
+    std::string body = "{}";
+    bool close = false;    // behind this answer
+    bool hang_up = false;  // instead of it
+  };
+  using Answer = std::function<Reply(int call, const Request& request)>;
+
+  explicit FakeHttp(Answer answer)
+      : answer_(std::move(answer)),
+        acceptor_(io_, {net::ip::make_address("127.0.0.1"), 0}),
+        accepting_([this] { Accept(); }) {}
+  ~FakeHttp() {
+    closing_ = true;
+    {  // wakes the thread that accepts
+      net::io_context io;
+      net::ip::tcp::socket socket(io);
+      boost::system::error_code ignored;
+      socket.connect(acceptor_.local_endpoint(), ignored);
+    }
+    accepting_.join();
+    absl::MutexLock lock(&mutex_);
+    for (const auto& socket : sockets_) {
+      ::shutdown(socket->native_handle(), SHUT_RDWR);
+    }
+    for (std::thread& thread : threads_) thread.join();
+  }
+  std::string address() {
+    return "127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port());
+  }
+  int connections() {
+    absl::MutexLock lock(&mutex_);
+    return static_cast<int>(sockets_.size());
+  }
+
+ private:
+  void Accept() {
+    while (true) {
+      auto socket = std::make_shared<net::ip::tcp::socket>(io_);
+      acceptor_.accept(*socket);
+      if (closing_) return;
+      absl::MutexLock lock(&mutex_);
+      sockets_.push_back(socket);
+      threads_.emplace_back([this, socket] { Serve(*socket); });
+    }
+  }
+  void Serve(net::ip::tcp::socket& socket) {
+    boost::beast::flat_buffer buffer;
+    boost::system::error_code error;
+    while (true) {
+      Request request;
+      bhttp::read(socket, buffer, request, error);
+      if (error) return;
+      const Reply reply = answer_(calls_++, request);
+      if (reply.hang_up) break;
+      bhttp::response<bhttp::string_body> response(
+          static_cast<bhttp::status>(reply.status), 11);
+      response.body() = reply.body;
+      response.keep_alive(!reply.close);
+      response.prepare_payload();
+      bhttp::write(socket, response, error);
+      if (error || reply.close) break;
+    }
+    ::shutdown(socket.native_handle(), SHUT_RDWR);
+  }
+
+  const Answer answer_;
+  net::io_context io_;
+  net::ip::tcp::acceptor acceptor_;
+  std::atomic<bool> closing_{false};
+  std::atomic<int> calls_{0};
+  absl::Mutex mutex_;
+  std::vector<std::shared_ptr<net::ip::tcp::socket>> sockets_;
+  std::vector<std::thread> threads_;
+  std::thread accepting_;
+};
+
+LoadResult RunHttp(FakeHttp& server, LoadRun run, int connections = 4,
+                   std::array<double, kLoadCalls> weights = {1, 0, 0}) {
+  HttpTransportOptions options;
+  options.address = server.address();
+  options.token = "pvs_1";
+  options.connections = connections;
+  auto transport = MakeHttpTransport(options);
+  EXPECT_TRUE(transport.ok()) << transport.status();
+  LoadWorkload workload;
+  workload.weights = weights;
+  workload.programs = {"a b&c"};
+  workload.architectures = {"x/y"};
+  workload.model = "m";
+  LoadGenerator load(*std::move(transport), workload);
+  return load.Run(run);
+}
+
+TEST_F(LoadTest, HttpAsksWhatGrpcAsksOverFewConnections) {
+  absl::Mutex mutex;
+  std::map<std::string, int> targets;
+  FakeHttp server([&](int, const FakeHttp::Request& request) {
+    absl::MutexLock lock(&mutex);
+    ++targets[std::string(request.target()) + std::string(request.body())];
+    EXPECT_EQ(request[bhttp::field::authorization], "Bearer pvs_1");
+    return FakeHttp::Reply();
+  });
+  LoadRun run = ShortRun();
+  run.poisson = false;
+  const LoadResult result = RunHttp(server, run, 4, {2, 1, 1});
+  EXPECT_EQ(result.FailedShare(), 0) << result.first_error;
+  EXPECT_THAT(static_cast<int>(result.Total().codes[0]),
+              ::testing::AllOf(::testing::Ge(499), ::testing::Le(501)));
+  EXPECT_LE(server.connections(), 4);
+  absl::MutexLock lock(&mutex);
+  EXPECT_EQ(targets.size(), 3u);
+  EXPECT_GT(targets["/v1/predict?program=a%20b%26c&architecture=x%2Fy&model=m"],
+            0);
+  EXPECT_GT(targets["/v1/rank?program=a%20b%26c&limit=20&model=m"], 0);
+  EXPECT_GT(targets[R"(/v1/predict:matrix{"model":"m","programs":["a b&c"]})"],
+            0);
+}
+
+TEST_F(LoadTest, HttpTellsRefusalsFromFailures) {
+  FakeHttp server([](int call, const FakeHttp::Request&) -> FakeHttp::Reply {
+    switch (call % 4) {
+      case 0:
+        return {429, R"({"error": {"status": "RESOURCE_EXHAUSTED"}})"};
+      case 1:
+        return {404, R"({"error": {"status": "NOT_FOUND", "message": "no"}})"};
+      case 2:
+        return {502, "<html>"};
+      default:
+        return {};
+    }
+  });
+  const LoadCallResult total = RunHttp(server, ShortRun()).Total();
+  for (const int code : {0, 2, 5, 8}) EXPECT_GT(total.codes[code], 0u) << code;
+  EXPECT_EQ(total.refused_latency.count(), total.codes[8]);
+}
+
+// A connection carries one call at a time: a stall delays those that wait for
+// it, and all of that counts.
+TEST_F(LoadTest, HttpChargesAStallToEveryCallThatItDelayed) {
+  FakeHttp server([](int call, const FakeHttp::Request&) {
+    if (call == 100) absl::SleepFor(absl::Milliseconds(500));
+    return FakeHttp::Reply();
+  });
+  LoadRun run = ShortRun();
+  run.poisson = false;
+  const LoadResult result = RunHttp(server, run, 1);
+  EXPECT_EQ(result.FailedShare(), 0) << result.first_error;
+  EXPECT_GE(result.Total().ok_latency.Percentile(80), absl::Milliseconds(200));
+}
+
+TEST_F(LoadTest, HttpOpensAgainWhatTheServerCloses) {
+  FakeHttp server([](int call, const FakeHttp::Request&) -> FakeHttp::Reply {
+    FakeHttp::Reply reply;
+    reply.close = call % 3 == 0;
+    reply.hang_up = call % 51 == 50;  // on a connection that was used
+    return reply;
+  });
+  const LoadResult result = RunHttp(server, ShortRun(), 1);
+  EXPECT_EQ(result.FailedShare(), 0) << result.first_error;
+  EXPECT_GT(server.connections(), 100);
+}
+
+TEST_F(LoadTest, HttpKeepsDeadlinesAndNoticesNoServer) {
+  std::string address;
+  {
+    FakeHttp server([&](int, const FakeHttp::Request&) {
+      go_on_.WaitForNotification();
+      return FakeHttp::Reply();
+    });
+    address = server.address();
+    LoadRun run = ShortRun();
+    run.rate_per_s = 50;
+    run.deadline = absl::Milliseconds(500);
+    const LoadResult result = RunHttp(server, run, 2);
+    EXPECT_EQ(result.Total().codes[0], 0u);
+    EXPECT_GT(result.Total().codes[4], 0u);
+    go_on_.Notify();
+  }
+  auto transport = MakeHttpTransport({address, "", 2});
+  ASSERT_TRUE(transport.ok());
+  LoadWorkload workload;
+  workload.programs = workload.architectures = {"a"};
+  LoadGenerator load(*std::move(transport), workload);
+  const LoadResult gone = load.Run(ShortRun());
+  EXPECT_EQ(gone.Total().codes[0], 0u);
+  EXPECT_GT(gone.Total().codes[14], 0u);
+  for (const char* wrong : {"", "127.0.0.1", "127.0.0.1:http:x"}) {
+    EXPECT_EQ(MakeHttpTransport({wrong, "", 2}).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << wrong;
+  }
 }
 
 // A server of which the test knows what it bears.
