@@ -245,15 +245,17 @@ absl::Status GetParts(const ServiceContext& context,
 grpc::ServerUnaryReactor* AnalysisService::AnalyzeProgram(
     grpc::CallbackServerContext* call, const v1::AnalyzeProgramRequest* request,
     v1::AnalyzeProgramResponse* response) {
-  return RunOnPool(*context_.pool, call,
-                   [=] { return Analyze(context_, *request, response); });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request,
+      [=](const Scope&) { return Analyze(context_, *request, response); });
 }
 
 grpc::ServerUnaryReactor* AnalysisService::GetProgramParts(
     grpc::CallbackServerContext* call,
     const v1::GetProgramPartsRequest* request, v1::ProgramParts* response) {
-  return RunOnPool(*context_.pool, call,
-                   [=] { return GetParts(context_, *request, response); });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request,
+      [=](const Scope&) { return GetParts(context_, *request, response); });
 }
 
 }  // namespace perfvec::server

@@ -75,69 +75,79 @@ absl::Status CheckVectors(const v1::Architecture& architecture,
 grpc::ServerUnaryReactor* ArchitectureService::CreateArchitecture(
     grpc::CallbackServerContext* call,
     const v1::CreateArchitectureRequest* request, v1::Architecture* response) {
-  return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
-    const v1::Architecture& draft = request->architecture();
-    PERFVEC_RETURN_IF_ERROR(CheckVectors(draft, *context_.registry));
-    absl::MutexLock lock(&context_.names->For(draft.name()));
-    PERFVEC_ASSIGN_OR_RETURN(*response,
-                             context_.registry->CreateArchitecture(draft));
-    return context_.predictor->AddArchitecture(*response);
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request,
+      [=](const Scope&) -> absl::Status {
+        const v1::Architecture& draft = request->architecture();
+        PERFVEC_RETURN_IF_ERROR(CheckVectors(draft, *context_.registry));
+        absl::MutexLock lock(&context_.names->For(draft.name()));
+        PERFVEC_ASSIGN_OR_RETURN(*response,
+                                 context_.registry->CreateArchitecture(draft));
+        return context_.predictor->AddArchitecture(*response);
+      });
 }
 
 grpc::ServerUnaryReactor* ArchitectureService::GetArchitecture(
     grpc::CallbackServerContext* call,
     const v1::GetArchitectureRequest* request, v1::Architecture* response) {
-  return RunOnPool(*context_.pool, call, [=] {
-    return MoveTo(context_.registry->GetArchitecture(request->architecture()),
-                  response);
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request, [=](const Scope&) {
+        return MoveTo(
+            context_.registry->GetArchitecture(request->architecture()),
+            response);
+      });
 }
 
 grpc::ServerUnaryReactor* ArchitectureService::ListArchitectures(
     grpc::CallbackServerContext* call,
     const v1::ListArchitecturesRequest* request,
     v1::ListArchitecturesResponse* response) {
-  return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
-    PERFVEC_ASSIGN_OR_RETURN(
-        auto page, context_.registry->ListArchitectures(request->page()));
-    for (v1::Architecture& architecture : page.items) {
-      architecture.clear_vectors();
-      *response->add_architectures() = std::move(architecture);
-    }
-    response->set_next_page_token(std::move(page.next_page_token));
-    return absl::OkStatus();
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request,
+      [=](const Scope& scope) -> absl::Status {
+        PERFVEC_ASSIGN_OR_RETURN(
+            auto page, context_.registry->ListArchitectures(request->page(),
+                                                            scope.viewer()));
+        for (v1::Architecture& architecture : page.items) {
+          architecture.clear_vectors();
+          *response->add_architectures() = std::move(architecture);
+        }
+        response->set_next_page_token(std::move(page.next_page_token));
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerUnaryReactor* ArchitectureService::UpdateArchitecture(
     grpc::CallbackServerContext* call,
     const v1::UpdateArchitectureRequest* request, v1::Architecture* response) {
-  return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
-    absl::MutexLock lock(
-        &context_.names->For(RefName(request->architecture())));
-    PERFVEC_ASSIGN_OR_RETURN(*response, context_.registry->UpdateArchitecture(
-                                            request->architecture(), *request));
-    return context_.predictor->AddArchitecture(*response);
-  });
+  return RunOnPool(*context_.pool, context_.gate, call, request,
+                   [=](const Scope&) -> absl::Status {
+                     absl::MutexLock lock(&context_.names->For(
+                         RefName(request->architecture())));
+                     PERFVEC_ASSIGN_OR_RETURN(
+                         *response, context_.registry->UpdateArchitecture(
+                                        request->architecture(), *request));
+                     return context_.predictor->AddArchitecture(*response);
+                   });
 }
 
 grpc::ServerUnaryReactor* ArchitectureService::DeleteArchitecture(
     grpc::CallbackServerContext* call,
     const v1::DeleteArchitectureRequest* request, google::protobuf::Empty*) {
-  return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
-    absl::MutexLock lock(
-        &context_.names->For(RefName(request->architecture())));
-    PERFVEC_ASSIGN_OR_RETURN(
-        std::vector<v1::Architecture> deleted,
-        context_.registry->DeleteArchitecture(request->architecture(),
-                                              request->all_versions()));
-    for (const v1::Architecture& architecture : deleted) {
-      context_.predictor->RemoveArchitecture(architecture.name(),
-                                             architecture.version());
-    }
-    return absl::OkStatus();
-  });
+  return RunOnPool(*context_.pool, context_.gate, call, request,
+                   [=](const Scope&) -> absl::Status {
+                     absl::MutexLock lock(&context_.names->For(
+                         RefName(request->architecture())));
+                     PERFVEC_ASSIGN_OR_RETURN(
+                         std::vector<v1::Architecture> deleted,
+                         context_.registry->DeleteArchitecture(
+                             request->architecture(), request->all_versions()));
+                     for (const v1::Architecture& architecture : deleted) {
+                       context_.predictor->RemoveArchitecture(
+                           architecture.name(), architecture.version());
+                     }
+                     return absl::OkStatus();
+                   });
 }
 
 }  // namespace perfvec::server

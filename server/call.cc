@@ -39,6 +39,18 @@ absl::Status CheckAlive(const grpc::CallbackServerContext& context,
   return absl::OkStatus();
 }
 
+grpc::ServerUnaryReactor* RunOnPool(
+    Executor& pool, const ScopeGate* gate, grpc::CallbackServerContext* context,
+    const google::protobuf::Message* request,
+    absl::AnyInvocable<absl::Status(const Scope&)> work) {
+  return RunOnPool(pool, context,
+                   [gate, context, request, work = std::move(work)]() mutable {
+                     const absl::StatusOr<Scope> scope =
+                         Enter(gate, *context, *request);
+                     return scope.ok() ? work(*scope) : scope.status();
+                   });
+}
+
 grpc::ServerUnaryReactor* RunOnPool(Executor& pool,
                                     grpc::CallbackServerContext* context,
                                     absl::AnyInvocable<absl::Status()> work) {

@@ -4,9 +4,8 @@
 // Any thread. The reactor belongs to gRPC; it is finished exactly once, by
 // RunOnPool or by the task it submits.
 //
-//   return RunOnPool(pool, context, [=]() -> absl::Status {
-//     PERFVEC_ASSIGN_OR_RETURN(*response, registry->GetJob(request->job_id()));
-//     return absl::OkStatus();
+//   return RunOnPool(pool, gate, context, request, [=](const Scope&) {
+//     return MoveTo(registry->GetJob(request->job_id()), response);
 //   });
 #ifndef PERFVEC_SERVER_CALL_H_
 #define PERFVEC_SERVER_CALL_H_
@@ -19,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/executor.h"
+#include "server/security/scope.h"
 
 namespace perfvec::server {
 
@@ -43,7 +43,13 @@ grpc::Status WithRetryHint(grpc::CallbackServerContext* context,
 absl::Status CheckAlive(const grpc::CallbackServerContext& context,
                         absl::Time deadline);
 
-// Runs `work` on the pool and finishes the call with what it returns.
+// Runs `work` on the pool and finishes the call with what it returns, once
+// `gate` (null: none) lets the caller in; with what the caller may see.
+grpc::ServerUnaryReactor* RunOnPool(
+    Executor& pool, const ScopeGate* gate, grpc::CallbackServerContext* context,
+    const google::protobuf::Message* request,
+    absl::AnyInvocable<absl::Status(const Scope&)> work);
+// Of a call that names nothing with an owner.
 grpc::ServerUnaryReactor* RunOnPool(Executor& pool,
                                     grpc::CallbackServerContext* context,
                                     absl::AnyInvocable<absl::Status()> work);

@@ -296,20 +296,22 @@ grpc::ServerUnaryReactor* ExplorationService::ExploreDesignSpace(
     grpc::CallbackServerContext* call,
     const v1::ExploreDesignSpaceRequest* request,
     v1::ExploreDesignSpaceResponse* response) {
-  return RunOnPool(*context_.bulk, call, [=]() -> absl::Status {
-    const auto leave = absl::MakeCleanup([this] { --running_; });
-    if (running_++ >= kMaxExplorations) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(kMaxExplorations,
-                       " explorations are running, as many as this server "
-                       "does at a time; try again in a few seconds"));
-    }
-    const absl::Time deadline = CallDeadline(*call, kMaxUnaryTime);
-    return Explore(
-        context_.predictor->snapshot(), *request,
-        [&] { return call->IsCancelled() || absl::Now() > deadline; },
-        response);
-  });
+  return RunOnPool(
+      *context_.bulk, context_.gate, call, request,
+      [=](const Scope&) -> absl::Status {
+        const auto leave = absl::MakeCleanup([this] { --running_; });
+        if (running_++ >= kMaxExplorations) {
+          return absl::ResourceExhaustedError(
+              absl::StrCat(kMaxExplorations,
+                           " explorations are running, as many as this server "
+                           "does at a time; try again in a few seconds"));
+        }
+        const absl::Time deadline = CallDeadline(*call, kMaxUnaryTime);
+        return Explore(
+            context_.predictor->snapshot(), *request,
+            [&] { return call->IsCancelled() || absl::Now() > deadline; },
+            response);
+      });
 }
 
 }  // namespace perfvec::server

@@ -57,7 +57,8 @@ class JobService::WatchReactor : public grpc::ServerWriteReactor<v1::Job> {
   };
 
   WatchReactor(const ServiceContext& context, std::shared_ptr<Watches> watches,
-               grpc::CallbackServerContext* call, std::string job_id);
+               grpc::CallbackServerContext* call,
+               const v1::GetJobRequest* request);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override {
@@ -84,7 +85,7 @@ struct JobService::Watches {
 JobService::WatchReactor::WatchReactor(const ServiceContext& context,
                                        std::shared_ptr<Watches> watches,
                                        grpc::CallbackServerContext* call,
-                                       std::string job_id)
+                                       const v1::GetJobRequest* request)
     : jobs_(context.jobs), watches_(std::move(watches)) {
   {
     absl::MutexLock lock(&state_->mutex);
@@ -95,10 +96,15 @@ JobService::WatchReactor::WatchReactor(const ServiceContext& context,
     absl::MutexLock lock(&watches_->mutex);
     watches_->open.insert(state_);
   }
-  absl::Status admitted = context.pool->Submit(
-      [jobs = jobs_, state = state_, call, job_id = std::move(job_id)] {
-        Begin(jobs, state, call, job_id);
-      });
+  // Here, at the price of a look into the registry on gRPC's thread: when the
+  // pool's turn comes, the call may be gone, and who made it with it.
+  absl::Status admitted = Enter(context.gate, *call, *request).status();
+  if (admitted.ok()) {
+    admitted = context.pool->Submit(
+        [jobs = jobs_, state = state_, call, job_id = request->job_id()] {
+          Begin(jobs, state, call, job_id);
+        });
+  }
   if (!admitted.ok()) {
     absl::MutexLock lock(&state_->mutex);
     state_->Finish(WithRetryHint(call, admitted));
@@ -165,36 +171,41 @@ JobService::~JobService() = default;
 grpc::ServerUnaryReactor* JobService::GetJob(grpc::CallbackServerContext* call,
                                              const v1::GetJobRequest* request,
                                              v1::Job* response) {
-  return RunOnPool(*context_.pool, call, [=] {
-    return MoveTo(context_.jobs->GetJob(request->job_id()), response);
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request, [=](const Scope&) {
+        return MoveTo(context_.jobs->GetJob(request->job_id()), response);
+      });
 }
 
 grpc::ServerUnaryReactor* JobService::ListJobs(
     grpc::CallbackServerContext* call, const v1::ListJobsRequest* request,
     v1::ListJobsResponse* response) {
-  return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
-    PERFVEC_ASSIGN_OR_RETURN(auto page, context_.registry->ListJobs(*request));
-    for (v1::Job& job : page.items) {
-      context_.jobs->AddProgress(&job);
-      *response->add_jobs() = std::move(job);
-    }
-    response->set_next_page_token(std::move(page.next_page_token));
-    return absl::OkStatus();
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request,
+      [=](const Scope& scope) -> absl::Status {
+        PERFVEC_ASSIGN_OR_RETURN(
+            auto page, context_.registry->ListJobs(*request, scope.viewer()));
+        for (v1::Job& job : page.items) {
+          context_.jobs->AddProgress(&job);
+          *response->add_jobs() = std::move(job);
+        }
+        response->set_next_page_token(std::move(page.next_page_token));
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerWriteReactor<v1::Job>* JobService::WatchJob(
     grpc::CallbackServerContext* call, const v1::GetJobRequest* request) {
-  return new WatchReactor(context_, watches_, call, request->job_id());
+  return new WatchReactor(context_, watches_, call, request);
 }
 
 grpc::ServerUnaryReactor* JobService::CancelJob(
     grpc::CallbackServerContext* call, const v1::CancelJobRequest* request,
     v1::Job* response) {
-  return RunOnPool(*context_.pool, call, [=] {
-    return MoveTo(context_.jobs->CancelJob(request->job_id()), response);
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request, [=](const Scope&) {
+        return MoveTo(context_.jobs->CancelJob(request->job_id()), response);
+      });
 }
 
 void JobService::EndWatches(absl::Time now, const absl::Status& status) {
@@ -215,55 +226,59 @@ ServerService::ServerService(ServiceContext context, std::string version)
       start_(absl::Now()) {}
 
 grpc::ServerUnaryReactor* ServerService::GetServerStatus(
-    grpc::CallbackServerContext* call, const v1::GetServerStatusRequest*,
-    v1::ServerStatus* response) {
-  return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
-    PERFVEC_ASSIGN_OR_RETURN(storage::Registry::Counts counts,
-                             context_.registry->GetCounts());
-    const JobQueue::Stats queue = context_.jobs->GetStats();
-    response->set_version(version_);
-    *response->mutable_uptime() = ToProtoDuration(absl::Now() - start_);
-    response->set_programs(counts.programs);
-    response->set_architectures(counts.architectures);
-    response->set_models(counts.models);
-    response->set_jobs_queued(queue.jobs - queue.jobs_running);
-    response->set_jobs_running(queue.jobs_running);
-    response->set_workers(queue.workers);
-    response->set_trace_bytes(counts.trace_bytes);
-    absl::StatusOr<v1::Model> model = context_.registry->GetModel("");
-    if (model.ok()) response->set_default_model_id(model->model_id());
-    return absl::OkStatus();
-  });
+    grpc::CallbackServerContext* call,
+    const v1::GetServerStatusRequest* request, v1::ServerStatus* response) {
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request,
+      [=](const Scope&) -> absl::Status {
+        PERFVEC_ASSIGN_OR_RETURN(storage::Registry::Counts counts,
+                                 context_.registry->GetCounts());
+        const JobQueue::Stats queue = context_.jobs->GetStats();
+        response->set_version(version_);
+        *response->mutable_uptime() = ToProtoDuration(absl::Now() - start_);
+        response->set_programs(counts.programs);
+        response->set_architectures(counts.architectures);
+        response->set_models(counts.models);
+        response->set_jobs_queued(queue.jobs - queue.jobs_running);
+        response->set_jobs_running(queue.jobs_running);
+        response->set_workers(queue.workers);
+        response->set_trace_bytes(counts.trace_bytes);
+        absl::StatusOr<v1::Model> model = context_.registry->GetModel("");
+        if (model.ok()) response->set_default_model_id(model->model_id());
+        return absl::OkStatus();
+      });
 }
 
 // A client names the place, so only places under one directory are taken.
 grpc::ServerUnaryReactor* ServerService::CreateBackup(
     grpc::CallbackServerContext* call, const v1::CreateBackupRequest* request,
     v1::CreateBackupResponse* response) {
-  return RunOnPool(*context_.bulk, call, [=]() -> absl::Status {
-    namespace fs = std::filesystem;
-    std::error_code error;
-    const fs::path root =
-        fs::absolute(context_.backup_root, error).lexically_normal();
-    const fs::path path =
-        (root / fs::path(request->directory())).lexically_normal();
-    const fs::path below = path.lexically_relative(root);
-    if (below.empty() || below == "." || *below.begin() == "..") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("directory: expected a name or a path under ",
-                       root.string(), " (the server's --backup-root), found \"",
-                       absl::CHexEscape(request->directory()), "\""));
-    }
-    fs::create_directories(path.parent_path(), error);
-    PERFVEC_ASSIGN_OR_RETURN(
-        const storage::BackupSummary summary,
-        storage::CreateBackup(*context_.registry, *context_.chunks,
-                              path.string()));
-    response->set_directory(path.string());
-    response->set_files(summary.files);
-    response->set_size_bytes(summary.size_bytes);
-    return absl::OkStatus();
-  });
+  return RunOnPool(
+      *context_.bulk, context_.gate, call, request,
+      [=](const Scope&) -> absl::Status {
+        namespace fs = std::filesystem;
+        std::error_code error;
+        const fs::path root =
+            fs::absolute(context_.backup_root, error).lexically_normal();
+        const fs::path path =
+            (root / fs::path(request->directory())).lexically_normal();
+        const fs::path below = path.lexically_relative(root);
+        if (below.empty() || below == "." || *below.begin() == "..") {
+          return absl::InvalidArgumentError(absl::StrCat(
+              "directory: expected a name or a path under ", root.string(),
+              " (the server's --backup-root), found \"",
+              absl::CHexEscape(request->directory()), "\""));
+        }
+        fs::create_directories(path.parent_path(), error);
+        PERFVEC_ASSIGN_OR_RETURN(
+            const storage::BackupSummary summary,
+            storage::CreateBackup(*context_.registry, *context_.chunks,
+                                  path.string()));
+        response->set_directory(path.string());
+        response->set_files(summary.files);
+        response->set_size_bytes(summary.size_bytes);
+        return absl::OkStatus();
+      });
 }
 
 }  // namespace perfvec::server

@@ -127,14 +127,16 @@ absl::StatusOr<compute::Evidence> EvidenceOfTrace(
   return out;
 }
 
-// The trained architectures under the model, without those of one name.
+// The trained architectures under the model, without those of the name `but`:
+// everybody's, and those of its tenant, since who sees the one learned sees
+// what its report says of them.
 std::vector<compute::KnownVector> Known(const Snapshot& snapshot,
                                         const Model& model,
                                         absl::string_view but) {
   const VectorTable& table = model.table(Kind::kArchitecture);
   std::vector<compute::KnownVector> out;
   for (int64_t row = 0; row < table.size(); ++row) {
-    if (!table.row(row).ShownAt(snapshot.epoch())) continue;
+    if (!snapshot.Shows(table.row(row))) continue;
     const Item& item = *table.row(row).item;
     const ItemVector* vector = item.FindVector(&model);
     if (vector == nullptr || !vector->spread->trained || item.name == but) {
@@ -208,7 +210,8 @@ absl::StatusOr<v1::Architecture> Learn(
     return absl::InvalidArgumentError(
         "the architecture to learn has a vector already; leave it out");
   }
-  const Snapshot snapshot = predictor.snapshot();
+  Snapshot snapshot = predictor.snapshot();
+  snapshot.LimitTo(storage::TenantOf(request.architecture().name()));
   PERFVEC_ASSIGN_OR_RETURN(const Model* model,
                            snapshot.FindModel(request.model()));
   std::vector<compute::Evidence> evidence;
@@ -258,28 +261,30 @@ grpc::ServerUnaryReactor* LearningService::LearnArchitecture(
     grpc::CallbackServerContext* call,
     const v1::LearnArchitectureRequest* request,
     v1::LearnArchitectureResponse* response) {
-  return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
-    const absl::Time deadline = CallDeadline(*call, kMaxUnaryTime);
-    PERFVEC_ASSIGN_OR_RETURN(v1::Architecture draft,
-                             Learn(*context_.predictor, *request, [&] {
-                               return !CheckAlive(*call, deadline).ok();
-                             }));
-    if (request->dry_run()) {
-      *response->mutable_architecture() = std::move(draft);
-      return absl::OkStatus();
-    }
-    storage::Registry& registry = *context_.registry;
-    absl::MutexLock lock(&context_.names->For(draft.name()));
-    const auto latest = registry.GetArchitecture(draft.name());
-    if (latest.ok()) {
-      FillFrom(*latest, &draft);
-    } else if (!absl::IsNotFound(latest.status())) {
-      return latest.status();
-    }
-    PERFVEC_ASSIGN_OR_RETURN(*response->mutable_architecture(),
-                             registry.CreateArchitecture(std::move(draft)));
-    return context_.predictor->AddArchitecture(response->architecture());
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request,
+      [=](const Scope&) -> absl::Status {
+        const absl::Time deadline = CallDeadline(*call, kMaxUnaryTime);
+        PERFVEC_ASSIGN_OR_RETURN(v1::Architecture draft,
+                                 Learn(*context_.predictor, *request, [&] {
+                                   return !CheckAlive(*call, deadline).ok();
+                                 }));
+        if (request->dry_run()) {
+          *response->mutable_architecture() = std::move(draft);
+          return absl::OkStatus();
+        }
+        storage::Registry& registry = *context_.registry;
+        absl::MutexLock lock(&context_.names->For(draft.name()));
+        const auto latest = registry.GetArchitecture(draft.name());
+        if (latest.ok()) {
+          FillFrom(*latest, &draft);
+        } else if (!absl::IsNotFound(latest.status())) {
+          return latest.status();
+        }
+        PERFVEC_ASSIGN_OR_RETURN(*response->mutable_architecture(),
+                                 registry.CreateArchitecture(std::move(draft)));
+        return context_.predictor->AddArchitecture(response->architecture());
+      });
 }
 
 }  // namespace perfvec::server

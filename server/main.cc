@@ -93,6 +93,19 @@ int main(int argc, char** argv) {
                  "Calls of all tokens of one tenant; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  app.add_option("--tenant-max-stored-bytes", options.tenant_quota.stored_bytes,
+                 "Traces of one tenant; 0: no limit")
+      ->capture_default_str();
+  app.add_option("--tenant-max-programs", options.tenant_quota.programs,
+                 "Versions of programs, and of architectures, of one tenant; "
+                 "0: no limit")
+      ->capture_default_str();
+  app.add_option("--tenant-max-jobs", options.tenant_quota.jobs,
+                 "Unfinished jobs of one tenant; 0: no limit")
+      ->capture_default_str();
+  app.add_option("--tenant-max-uploads", options.tenant_quota.uploads,
+                 "Uploads under way of one tenant; 0: no limit")
+      ->capture_default_str();
   app.add_option("--audit-log", options.guard.audit.path,
                  "File for a JSON line about each call that changes something");
   app.add_option("--audit-max-bytes", options.guard.audit.max_bytes,

@@ -24,6 +24,7 @@
 #include "server/executor.h"
 #include "server/predict_messages.h"
 #include "server/predictor.h"
+#include "server/security/scope.h"
 
 namespace perfvec::server {
 
@@ -35,6 +36,7 @@ class PredictionService final : public v1::PredictionService::CallbackService {
     absl::Duration stall_timeout = absl::Seconds(60);
     // Up to so many dot products run on the calling thread.
     int64_t inline_rows = 1024;
+    const ScopeGate* gate = nullptr;  // null: everybody sees everything
   };
 
   PredictionService(const Predictor* predictor, Executor* pool,
@@ -59,9 +61,10 @@ class PredictionService final : public v1::PredictionService::CallbackService {
 
  private:
   // Finishes the call with what `work` returns, here or on the pool.
-  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                   int64_t rows,
-                                   std::function<absl::Status()> work);
+  grpc::ServerUnaryReactor* Answer(
+      grpc::CallbackServerContext* context,
+      const google::protobuf::Message* request, int64_t rows,
+      std::function<absl::Status(const Scope&)> work);
 
   const Predictor* const predictor_;
   Executor* const pool_;

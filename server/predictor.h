@@ -99,10 +99,25 @@ class Snapshot : public View {
         epoch_(state->epoch.load(std::memory_order_acquire)),
         state_(std::move(state)) {}
   uint64_t epoch() const { return epoch_; }
+  // For whoever goes through all rows: only those of the viewer's and of
+  // everybody's. References are looked up whosever they are.
+  void LimitTo(storage::Viewer viewer) {
+    limited_ = viewer.has_value();
+    tenant_ = std::string(viewer.value_or(""));
+  }
+  bool limited() const { return limited_; }
+  bool Shows(const VectorTable::Row& row) const {
+    if (!row.ShownAt(epoch_)) return false;
+    if (!limited_) return true;
+    const absl::string_view owner = storage::TenantOf(row.item->name);
+    return owner.empty() || owner == tenant_;
+  }
 
  private:
   uint64_t epoch_;
   std::shared_ptr<const State> state_;
+  bool limited_ = false;
+  std::string tenant_;
 };
 
 // The one way from a dot product to a time; false: OUT_OF_RANGE.

@@ -15,8 +15,8 @@ namespace perfvec::server {
 grpc::ServerUnaryReactor* ProgramService::CreateProgram(
     grpc::CallbackServerContext* call, const v1::CreateProgramRequest* request,
     v1::CreateProgramResponse* response) {
-  return RunOnPool(*context_.pool, call,
-                   [=] { return Create(*request, response); });
+  return RunOnPool(*context_.pool, context_.gate, call, request,
+                   [=](const Scope&) { return Create(*request, response); });
 }
 
 absl::Status ProgramService::Create(const v1::CreateProgramRequest& request,
@@ -63,62 +63,72 @@ absl::Status ProgramService::Create(const v1::CreateProgramRequest& request,
 grpc::ServerUnaryReactor* ProgramService::GetProgram(
     grpc::CallbackServerContext* call, const v1::GetProgramRequest* request,
     v1::Program* response) {
-  return RunOnPool(*context_.pool, call, [=] {
-    return MoveTo(context_.registry->GetProgram(request->program()), response);
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request, [=](const Scope&) {
+        return MoveTo(context_.registry->GetProgram(request->program()),
+                      response);
+      });
 }
 
 grpc::ServerUnaryReactor* ProgramService::ListPrograms(
     grpc::CallbackServerContext* call, const v1::ListProgramsRequest* request,
     v1::ListProgramsResponse* response) {
-  return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
-    PERFVEC_ASSIGN_OR_RETURN(auto page,
-                             context_.registry->ListPrograms(request->page()));
-    for (v1::Program& program : page.items) {
-      *response->add_programs() = std::move(program);
-    }
-    response->set_next_page_token(std::move(page.next_page_token));
-    return absl::OkStatus();
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request,
+      [=](const Scope& scope) -> absl::Status {
+        PERFVEC_ASSIGN_OR_RETURN(
+            auto page,
+            context_.registry->ListPrograms(request->page(), scope.viewer()));
+        for (v1::Program& program : page.items) {
+          *response->add_programs() = std::move(program);
+        }
+        response->set_next_page_token(std::move(page.next_page_token));
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerUnaryReactor* ProgramService::UpdateProgram(
     grpc::CallbackServerContext* call, const v1::UpdateProgramRequest* request,
     v1::Program* response) {
-  return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
-    absl::MutexLock lock(&context_.names->For(RefName(request->program())));
-    PERFVEC_ASSIGN_OR_RETURN(
-        *response, context_.registry->UpdateProgram(request->program(),
-                                                    request->update()));
-    return context_.predictor->AddProgram(*response);
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request,
+      [=](const Scope&) -> absl::Status {
+        absl::MutexLock lock(&context_.names->For(RefName(request->program())));
+        PERFVEC_ASSIGN_OR_RETURN(
+            *response, context_.registry->UpdateProgram(request->program(),
+                                                        request->update()));
+        return context_.predictor->AddProgram(*response);
+      });
 }
 
 grpc::ServerUnaryReactor* ProgramService::DeleteProgram(
     grpc::CallbackServerContext* call, const v1::DeleteProgramRequest* request,
     google::protobuf::Empty*) {
-  return RunOnPool(*context_.pool, call, [=]() -> absl::Status {
-    {
-      absl::MutexLock lock(&context_.names->For(RefName(request->program())));
-      PERFVEC_ASSIGN_OR_RETURN(
-          std::vector<v1::Program> deleted,
-          context_.registry->DeleteProgram(request->program(),
-                                           request->all_versions()));
-      for (const v1::Program& program : deleted) {
-        context_.predictor->RemoveProgram(program.name(), program.version());
-      }
-      context_.jobs->ProgramsDeleted(deleted);
-    }
-    context_.collect_garbage();
-    return absl::OkStatus();
-  });
+  return RunOnPool(*context_.pool, context_.gate, call, request,
+                   [=](const Scope&) -> absl::Status {
+                     {
+                       absl::MutexLock lock(
+                           &context_.names->For(RefName(request->program())));
+                       PERFVEC_ASSIGN_OR_RETURN(
+                           std::vector<v1::Program> deleted,
+                           context_.registry->DeleteProgram(
+                               request->program(), request->all_versions()));
+                       for (const v1::Program& program : deleted) {
+                         context_.predictor->RemoveProgram(program.name(),
+                                                           program.version());
+                       }
+                       context_.jobs->ProgramsDeleted(deleted);
+                     }
+                     context_.collect_garbage();
+                     return absl::OkStatus();
+                   });
 }
 
 grpc::ServerUnaryReactor* ProgramService::RepresentProgram(
     grpc::CallbackServerContext* call,
     const v1::RepresentProgramRequest* request, v1::Job* response) {
-  return RunOnPool(*context_.pool, call,
-                   [=] { return Represent(*request, response); });
+  return RunOnPool(*context_.pool, context_.gate, call, request,
+                   [=](const Scope&) { return Represent(*request, response); });
 }
 
 absl::Status ProgramService::Represent(

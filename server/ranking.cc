@@ -177,7 +177,7 @@ absl::Status ConsiderAll(const Snapshot& snapshot, const VectorTable& table,
       times[i] = kernels.dot(subject, table.values(first + i), table.width());
     }
     for (int64_t i = 0; i < rows; ++i) {
-      if (block.rows[i].ShownAt(snapshot.epoch())) {
+      if (snapshot.Shows(block.rows[i])) {
         ranker.Consider(block.rows[i].item, times[i]);
       }
     }
@@ -251,9 +251,10 @@ absl::Status Rank(const Snapshot& snapshot, const v1::RankRequest& request,
   const auto subject = snapshot.FindVector(
       of, has_program ? request.program() : request.architecture(), **model);
   if (!subject.ok()) return subject.status();
-  const auto constraints =
-      CompileConstraints(among, request.constraints(),
-                         snapshot.books().attributes[static_cast<int>(among)]);
+  const NameBook& attributes =
+      snapshot.books().attributes[static_cast<int>(among)];
+  const auto constraints = CompileConstraints(
+      among, request.constraints(), snapshot.limited() ? nullptr : &attributes);
   if (!constraints.ok()) return constraints.status();
   const auto intervals = Intervals::Make(**model, request.confidence());
   if (!intervals.ok()) return intervals.status();

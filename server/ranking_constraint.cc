@@ -83,7 +83,7 @@ bool CompiledConstraint::Holds(const Item& item, const ItemInfo& info) const {
 absl::StatusOr<std::vector<CompiledConstraint>> CompileConstraints(
     Kind kind,
     const google::protobuf::RepeatedPtrField<v1::Constraint>& constraints,
-    const NameBook& known) {
+    const NameBook* known) {
   if (constraints.size() > kMaxConstraints) {
     return absl::InvalidArgumentError(
         absl::StrCat(constraints.size(), " constraints; expected at most ",
@@ -107,11 +107,11 @@ absl::StatusOr<std::vector<CompiledConstraint>> CompileConstraints(
         attribute == "name" ||
         (kind == Kind::kArchitecture &&
          (attribute == "price_per_hour" || attribute == "power_watts"));
-    if (!built_in && !known.Has(attribute)) {
+    if (!built_in && known != nullptr && !known->Has(attribute)) {
       return absl::InvalidArgumentError(
           absl::StrCat(what, ": no ",
                        kind == Kind::kArchitecture ? "architecture" : "program",
-                       " has this attribute", NearestHint(known, attribute)));
+                       " has this attribute", NearestHint(*known, attribute)));
     }
     compiled.emplace_back(constraint);
   }

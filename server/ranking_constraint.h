@@ -45,11 +45,11 @@ class CompiledConstraint {
 };
 
 // INVALID_ARGUMENT: no value, a NaN, an operator or an attribute that nothing
-// has (with the nearest of `known`), or too many.
+// has (with the nearest of `known`; null: anything might), or too many.
 absl::StatusOr<std::vector<CompiledConstraint>> CompileConstraints(
     Kind kind,
     const google::protobuf::RepeatedPtrField<v1::Constraint>& constraints,
-    const NameBook& known);
+    const NameBook* known);
 
 }  // namespace perfvec::server
 

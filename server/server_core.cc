@@ -34,6 +34,7 @@
 #include "server/program_service.h"
 #include "server/rpc_metrics.h"
 #include "server/security/rpc_guard.h"
+#include "server/security/tenants.h"
 #include "server/server_metrics.h"
 #include "server/service_context.h"
 #include "server/stream_limits.h"
@@ -84,6 +85,7 @@ struct ServerCore::Parts {
   std::unique_ptr<Executor> bulk;
   std::unique_ptr<Tls> tls;
   std::unique_ptr<Guard> guard;
+  std::unique_ptr<Tenants> tenants;
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<http::Gateway> gateway;
   std::unique_ptr<http::HttpServer> http;
@@ -153,6 +155,10 @@ absl::Status ServerCore::Parts::Secure() {
     PERFVEC_ASSIGN_OR_RETURN(
         guard, Guard::Create(options.guard, options.clock, &metrics));
   }
+  if (options.tenant_quota.any() && options.guard.tokens_file.empty()) {
+    return absl::InvalidArgumentError(
+        "--tenant-max-* need --tokens, which names the tenants");
+  }
   return absl::OkStatus();
 }
 
@@ -189,6 +195,7 @@ absl::Status ServerCore::Parts::OpenStores() {
   rocks.block_cache_bytes = options.block_cache_bytes;
   PERFVEC_ASSIGN_OR_RETURN(registry,
                            storage::OpenRocksDbRegistry(rocks, options.clock));
+  registry->SetTenantQuota(options.tenant_quota);
   std::filesystem::remove_all(temporary, error);
   std::filesystem::create_directories(temporary, error);
   PERFVEC_ASSIGN_OR_RETURN(
@@ -224,6 +231,12 @@ absl::Status ServerCore::Parts::Serve() {
   context.bulk = bulk.get();
   context.names = &names;
   context.streams = &streams;
+  if (guard != nullptr && guard->asks_for_tokens()) {
+    tenants = std::make_unique<Tenants>(
+        guard.get(), registry.get(),
+        [this](const std::string& id) { return uploads->TenantOf(id); });
+    context.gate = tenants.get();
+  }
   context.temporary_directory = options.data_dir + "/tmp";
   context.backup_root = options.backup_root.empty()
                             ? options.data_dir + "/backups"
@@ -249,8 +262,10 @@ absl::Status ServerCore::Parts::Serve() {
   job_service = std::make_unique<JobService>(context);
   server_service = std::make_unique<ServerService>(context, PERFVEC_VERSION);
   workers = std::make_unique<WorkerService>(context);
-  predictions = std::make_unique<PredictionService>(
-      &predictor, pool.get(), PredictionService::Options());
+  PredictionService::Options prediction_options;
+  prediction_options.gate = context.gate;
+  predictions = std::make_unique<PredictionService>(&predictor, pool.get(),
+                                                    prediction_options);
 
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();

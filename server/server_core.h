@@ -47,6 +47,7 @@ struct ServerOptions {
 
   JobManager::Options jobs;
   UploadManager::Options uploads;
+  storage::TenantQuota tenant_quota;  // needs tokens, which name the tenants
   int pool_threads = 4;
   size_t pool_queue = 1024;
   int bulk_threads = 4;

@@ -26,6 +26,7 @@ class Executor;
 class JobManager;
 class Metrics;
 class Predictor;
+class ScopeGate;
 class StreamLimits;
 class UploadManager;
 
@@ -52,6 +53,7 @@ struct ServiceContext {
   Executor* bulk = nullptr;  // hashing, streaming from disk: seconds
   NameLocks* names = nullptr;
   StreamLimits* streams = nullptr;
+  const ScopeGate* gate = nullptr;        // null: everybody may do everything
   std::function<void()> collect_garbage;  // soon, not now
   std::string temporary_directory;
   std::string backup_root;  // backups are made under it only

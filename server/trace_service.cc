@@ -20,6 +20,8 @@ class WriteStream final : public ReceiveStream<v1::WriteUploadRequest> {
               v1::Upload* response)
       : ReceiveStream(context, call),
         uploads_(context.uploads),
+        gate_(context.gate),
+        call_(call),
         response_(response) {}
 
  protected:
@@ -29,6 +31,7 @@ class WriteStream final : public ReceiveStream<v1::WriteUploadRequest> {
         return absl::InvalidArgumentError(
             "WriteUpload: a second header; only the first message has one");
       }
+      PERFVEC_RETURN_IF_ERROR(Enter(gate_, *call_, request).status());
       position_ = request.header().offset();
       PERFVEC_ASSIGN_OR_RETURN(
           writer_, uploads_->OpenWriter(request.header().upload_id(),
@@ -76,6 +79,8 @@ class WriteStream final : public ReceiveStream<v1::WriteUploadRequest> {
 
  private:
   UploadManager* const uploads_;
+  const ScopeGate* const gate_;
+  grpc::CallbackServerContext* const call_;
   v1::Upload* const response_;
   std::unique_ptr<UploadManager::Writer> writer_;
   uint64_t position_ = 0;
@@ -86,22 +91,26 @@ class WriteStream final : public ReceiveStream<v1::WriteUploadRequest> {
 grpc::ServerUnaryReactor* TraceService::BeginUpload(
     grpc::CallbackServerContext* call, const v1::BeginUploadRequest* request,
     v1::Upload* response) {
-  return RunOnPool(*context_.pool, call, [=] {
-    UploadManager& uploads = *context_.uploads;
-    const bool named = !request->sha256().empty() || request->draft().empty();
-    return MoveTo(named ? uploads.Begin(request->sha256(),
-                                        request->size_bytes(), request->draft())
-                        : uploads.BeginDraft(request->draft()),
-                  response);
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request, [=](const Scope& scope) {
+        UploadManager& uploads = *context_.uploads;
+        const bool named =
+            !request->sha256().empty() || request->draft().empty();
+        return MoveTo(
+            named ? uploads.Begin(request->sha256(), request->size_bytes(),
+                                  request->draft(), scope)
+                  : uploads.BeginDraft(request->draft(), scope),
+            response);
+      });
 }
 
 grpc::ServerUnaryReactor* TraceService::GetUpload(
     grpc::CallbackServerContext* call, const v1::GetUploadRequest* request,
     v1::Upload* response) {
-  return RunOnPool(*context_.pool, call, [=] {
-    return MoveTo(context_.uploads->Get(request->upload_id()), response);
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request, [=](const Scope&) {
+        return MoveTo(context_.uploads->Get(request->upload_id()), response);
+      });
 }
 
 grpc::ServerReadReactor<v1::WriteUploadRequest>* TraceService::WriteUpload(
@@ -112,27 +121,31 @@ grpc::ServerReadReactor<v1::WriteUploadRequest>* TraceService::WriteUpload(
 grpc::ServerUnaryReactor* TraceService::FinishUpload(
     grpc::CallbackServerContext* call, const v1::FinishUploadRequest* request,
     v1::Trace* response) {
-  return RunOnPool(*context_.bulk, call, [=] {
-    return MoveTo(context_.uploads->Finish(request->upload_id()), response);
-  });
+  return RunOnPool(
+      *context_.bulk, context_.gate, call, request, [=](const Scope&) {
+        return MoveTo(context_.uploads->Finish(request->upload_id()), response);
+      });
 }
 
 grpc::ServerUnaryReactor* TraceService::AbortUpload(
     grpc::CallbackServerContext* call, const v1::AbortUploadRequest* request,
     google::protobuf::Empty*) {
-  return RunOnPool(*context_.pool, call, [=] {
-    absl::Status status = context_.uploads->Abort(request->upload_id());
-    if (status.ok()) context_.collect_garbage();
-    return status;
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request, [=](const Scope&) {
+        absl::Status status = context_.uploads->Abort(request->upload_id());
+        if (status.ok()) context_.collect_garbage();
+        return status;
+      });
 }
 
 grpc::ServerUnaryReactor* TraceService::GetTrace(
     grpc::CallbackServerContext* call, const v1::GetTraceRequest* request,
     v1::Trace* response) {
-  return RunOnPool(*context_.pool, call, [=] {
-    return MoveTo(context_.uploads->GetTrace(request->trace_id()), response);
-  });
+  return RunOnPool(
+      *context_.pool, context_.gate, call, request, [=](const Scope&) {
+        return MoveTo(context_.uploads->GetTrace(request->trace_id()),
+                      response);
+      });
 }
 
 }  // namespace perfvec::server

@@ -31,6 +31,15 @@ absl::Status CheckHex(absl::string_view what, absl::string_view text,
       absl::CHexEscape(text.substr(0, 80)), "\" (", text.size(), " bytes)"));
 }
 
+// Two tenants may draw the same name.
+std::string DraftId(const std::string& draft, const Scope& scope) {
+  const std::string& tenant = scope.tenant();
+  return tenant.empty()
+             ? absl::StrCat(kDraftPrefix, draft)
+             : absl::StrCat(kDraftPrefix, tenant,
+                            std::string(1, storage::kTenantMark), draft);
+}
+
 // Names the content, so that a repeated Finish finds the trace after the
 // upload's record has gone.
 std::string NewUploadId(const std::string& sha256) {
@@ -125,14 +134,14 @@ absl::Status UploadManager::CheckQuota(uint64_t size_bytes, bool has_draft,
   return CheckRoom(size_bytes - drafted_bytes);
 }
 
-absl::StatusOr<v1::Upload> UploadManager::Add(
-    storage::v1::UploadRecord record) {
+absl::StatusOr<v1::Upload> UploadManager::Add(storage::v1::UploadRecord record,
+                                              const std::string& draft_id) {
   *record.mutable_create_time() = ToTimestamp(clock_());
   *record.mutable_update_time() = record.create_time();
   auto active = std::make_shared<Active>();
   absl::MutexLock active_lock(&active->mutex);
   active->record = std::move(record);
-  PERFVEC_RETURN_IF_ERROR(registry_->PutUpload(active->record));
+  PERFVEC_RETURN_IF_ERROR(registry_->PutUpload(active->record, draft_id));
   {
     absl::MutexLock lock(&mutex_);
     active_[active->record.upload_id()] = active;
@@ -140,10 +149,11 @@ absl::StatusOr<v1::Upload> UploadManager::Add(
   return Describe(active->record);
 }
 
-absl::StatusOr<v1::Upload> UploadManager::BeginDraft(const std::string& draft) {
+absl::StatusOr<v1::Upload> UploadManager::BeginDraft(const std::string& draft,
+                                                     const Scope& scope) {
   PERFVEC_RETURN_IF_ERROR(CheckHex("draft", draft, kDraftDigits));
   absl::MutexLock one_at_a_time(&begin_mutex_);
-  const std::string id = absl::StrCat(kDraftPrefix, draft);
+  const std::string id = DraftId(draft, scope);
   if (auto found = Find(id); found.ok()) {
     absl::MutexLock lock(&(*found)->mutex);
     return Describe((*found)->record);
@@ -154,6 +164,7 @@ absl::StatusOr<v1::Upload> UploadManager::BeginDraft(const std::string& draft) {
   storage::v1::UploadRecord record;
   record.set_upload_id(id);
   record.set_sha256(id);
+  record.set_tenant(scope.tenant());
   record.set_size_bytes(options_.max_trace_bytes);  // at most
   record.set_chunk_size_bytes(options_.piece_bytes);
   return Add(std::move(record));
@@ -161,7 +172,8 @@ absl::StatusOr<v1::Upload> UploadManager::BeginDraft(const std::string& draft) {
 
 absl::StatusOr<v1::Upload> UploadManager::Begin(const std::string& sha256,
                                                 uint64_t size_bytes,
-                                                const std::string& draft) {
+                                                const std::string& draft,
+                                                const Scope& scope) {
   PERFVEC_RETURN_IF_ERROR(CheckHex("sha256", sha256, kSha256Digits));
   if (!draft.empty()) {
     PERFVEC_RETURN_IF_ERROR(CheckHex("draft", draft, kDraftDigits));
@@ -169,10 +181,10 @@ absl::StatusOr<v1::Upload> UploadManager::Begin(const std::string& sha256,
   absl::MutexLock one_at_a_time(&begin_mutex_);
   ActivePtr drafted;  // nullptr also if this very call was made before
   if (!draft.empty()) {
-    auto found = Find(absl::StrCat(kDraftPrefix, draft));
+    auto found = Find(DraftId(draft, scope));
     if (found.ok()) drafted = *std::move(found);
   }
-  auto upload = BeginNamed(sha256, size_bytes, drafted);
+  auto upload = BeginNamed(sha256, size_bytes, drafted, scope);
   if (upload.ok() && drafted != nullptr) {
     absl::MutexLock lock(&drafted->mutex);
     if (!drafted->over) Drop(*drafted);
@@ -182,9 +194,15 @@ absl::StatusOr<v1::Upload> UploadManager::Begin(const std::string& sha256,
 
 absl::StatusOr<v1::Upload> UploadManager::BeginNamed(const std::string& sha256,
                                                      uint64_t size_bytes,
-                                                     const ActivePtr& draft) {
+                                                     const ActivePtr& draft,
+                                                     const Scope& scope) {
   absl::StatusOr<v1::Trace> trace = GetTrace(sha256);
-  if (trace.ok()) {
+  bool here = trace.ok();
+  if (here && !scope.all()) {
+    PERFVEC_ASSIGN_OR_RETURN(here,
+                             registry_->HoldsTrace(scope.tenant(), sha256));
+  }
+  if (here) {
     v1::Upload upload;
     upload.set_sha256(sha256);
     upload.set_size_bytes(trace->size_bytes());
@@ -192,9 +210,9 @@ absl::StatusOr<v1::Upload> UploadManager::BeginNamed(const std::string& sha256,
     *upload.mutable_trace() = *std::move(trace);
     return upload;
   }
-  if (!absl::IsNotFound(trace.status())) return trace.status();
+  if (!trace.ok() && !absl::IsNotFound(trace.status())) return trace.status();
   absl::StatusOr<storage::v1::UploadRecord> found =
-      registry_->FindUpload(sha256);
+      registry_->FindUpload(sha256, scope.tenant());
   if (found.ok()) {
     if (found->size_bytes() != size_bytes) {
       return absl::FailedPreconditionError(absl::StrCat(
@@ -210,11 +228,14 @@ absl::StatusOr<v1::Upload> UploadManager::BeginNamed(const std::string& sha256,
   storage::v1::UploadRecord record;
   record.set_upload_id(NewUploadId(sha256));
   record.set_sha256(sha256);
+  record.set_tenant(scope.tenant());
   record.set_size_bytes(size_bytes);
   record.set_chunk_size_bytes(options_.piece_bytes);
   uint64_t drafted_bytes = 0;
+  std::string draft_id;
   if (draft != nullptr) {
     absl::MutexLock lock(&draft->mutex);
+    draft_id = draft->record.upload_id();
     const auto& pieces = draft->record.chunk_sha256();
     const uint64_t piece_bytes = draft->record.chunk_size_bytes();
     const int taken =
@@ -225,7 +246,7 @@ absl::StatusOr<v1::Upload> UploadManager::BeginNamed(const std::string& sha256,
   }
   PERFVEC_RETURN_IF_ERROR(
       CheckQuota(size_bytes, draft != nullptr, drafted_bytes));
-  return Add(std::move(record));
+  return Add(std::move(record), draft_id);
 }
 
 absl::StatusOr<UploadManager::ActivePtr> UploadManager::Find(
@@ -243,6 +264,13 @@ absl::StatusOr<v1::Upload> UploadManager::Get(const std::string& upload_id) {
   PERFVEC_ASSIGN_OR_RETURN(ActivePtr active, Find(upload_id));
   absl::MutexLock lock(&active->mutex);
   return Describe(active->record);
+}
+
+absl::StatusOr<std::string> UploadManager::TenantOf(
+    const std::string& upload_id) {
+  PERFVEC_ASSIGN_OR_RETURN(ActivePtr active, Find(upload_id));
+  absl::MutexLock lock(&active->mutex);
+  return active->record.tenant();
 }
 
 absl::StatusOr<v1::Trace> UploadManager::GetTrace(const std::string& trace_id) {
@@ -332,7 +360,7 @@ absl::StatusOr<v1::Trace> UploadManager::Finish(const std::string& upload_id) {
   if (trace.ok()) {
     *trace->mutable_chunk_sha256() = record.chunk_sha256();
     trace->set_chunk_size_bytes(record.chunk_size_bytes());
-    stored = registry_->PutTrace(*trace, upload_id);
+    stored = registry_->PutTrace(*trace, upload_id, record.tenant());
   }
   absl::MutexLock lock(&(*active)->mutex);
   (*active)->finishing = false;

@@ -9,6 +9,9 @@
 // succeed. Finish() reads everything back and compares the SHA-256 of the
 // whole, and checks the .pvt structure; what does not pass is dropped.
 //
+// Each tenant has its own uploads: of what others upload or have, it learns
+// nothing, and is asked for all bytes. They are stored once for all.
+//
 // A draft is an upload of a file that is still being written: without a name
 // (SHA-256) until Begin() is told both, which moves its pieces to the upload of
 // that content. Until then it counts against the quota with what it has.
@@ -40,6 +43,7 @@
 #include "perfvec/v1/trace_service.pb.h"
 #include "server/job_queue.h"
 #include "server/metrics.h"
+#include "server/security/scope.h"
 #include "storage/chunk_store.h"
 #include "storage/registry.h"
 #include "storage/trace/byte_stream.h"
@@ -70,9 +74,13 @@ class UploadManager {
   // `draft`: the pieces are taken from it, and it ends; empty: none.
   absl::StatusOr<v1::Upload> Begin(const std::string& sha256,
                                    uint64_t size_bytes,
-                                   const std::string& draft = "");
+                                   const std::string& draft = "",
+                                   const Scope& scope = Scope());
   // The draft of that name (32 hex digits), new if there is none.
-  absl::StatusOr<v1::Upload> BeginDraft(const std::string& draft);
+  absl::StatusOr<v1::Upload> BeginDraft(const std::string& draft,
+                                        const Scope& scope = Scope());
+  // Whose an upload under way is; empty: nobody's in particular.
+  absl::StatusOr<std::string> TenantOf(const std::string& upload_id);
   absl::StatusOr<v1::Upload> Get(const std::string& upload_id);
   absl::StatusOr<v1::Trace> Finish(const std::string& upload_id);
   absl::Status Abort(const std::string& upload_id);
@@ -148,9 +156,11 @@ class UploadManager {
   // `draft`: nullptr for none.
   absl::StatusOr<v1::Upload> BeginNamed(const std::string& sha256,
                                         uint64_t size_bytes,
-                                        const ActivePtr& draft)
+                                        const ActivePtr& draft,
+                                        const Scope& scope)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(begin_mutex_);
-  absl::StatusOr<v1::Upload> Add(storage::v1::UploadRecord record);
+  absl::StatusOr<v1::Upload> Add(storage::v1::UploadRecord record,
+                                 const std::string& draft_id = "");
   absl::StatusOr<storage::v1::TraceRecord> Verify(
       const storage::v1::UploadRecord& record);
   void Drop(Active& active) ABSL_EXCLUSIVE_LOCKS_REQUIRED(active.mutex);

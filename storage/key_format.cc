@@ -210,8 +210,42 @@ std::string UploadKey(absl::string_view upload_id) {
   return UploadTable() + Terminated(upload_id);
 }
 std::string UploadTable() { return "ur"; }
-std::string UploadBySha256Key(absl::string_view sha256) {
-  return "us" + Terminated(sha256);
+std::string UploadBySha256Key(absl::string_view sha256,
+                              absl::string_view tenant) {
+  return "us" + Terminated(tenant.empty() ? std::string(sha256)
+                                          : absl::StrCat(tenant, "~", sha256));
+}
+
+std::string TenantTraceKey(absl::string_view tenant,
+                           absl::string_view trace_id) {
+  return TenantTracePrefix(tenant) + Terminated(trace_id);
+}
+std::string TenantTracePrefix(absl::string_view tenant) {
+  return TenantTraceTable() + Terminated(tenant);
+}
+std::string TenantTraceTable() { return "tt"; }
+std::string TenantUploadKey(absl::string_view tenant,
+                            absl::string_view upload_id) {
+  return TenantUploadPrefix(tenant) + Terminated(upload_id);
+}
+std::string TenantUploadPrefix(absl::string_view tenant) {
+  return "tu" + Terminated(tenant);
+}
+std::string TenantJobKey(absl::string_view tenant, uint64_t number) {
+  return TenantJobPrefix(tenant) + BigEndian(~number);
+}
+std::string TenantJobPrefix(absl::string_view tenant) {
+  return "tj" + Terminated(tenant);
+}
+
+absl::StatusOr<TenantTrace> ParseTenantTraceKey(absl::string_view key) {
+  const size_t end = key.find('\0');
+  if (key.size() <= kTagBytes || end == absl::string_view::npos ||
+      end + 2 > key.size() || key.back() != '\0') {
+    return Malformed("key of a tenant's trace", key);
+  }
+  return TenantTrace{std::string(key.substr(kTagBytes, end - kTagBytes)),
+                     std::string(key.substr(end + 1, key.size() - end - 2))};
 }
 
 std::string PrintableKey(absl::string_view key) {

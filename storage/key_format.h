@@ -98,7 +98,25 @@ std::string TraceProgramPrefix(absl::string_view trace_id,
 std::string TraceProgramPrefix(absl::string_view trace_id);
 std::string UploadKey(absl::string_view upload_id);
 std::string UploadTable();
-std::string UploadBySha256Key(absl::string_view sha256);
+// `tenant`: whose upload it is, empty: nobody's in particular.
+std::string UploadBySha256Key(absl::string_view sha256,
+                              absl::string_view tenant = "");
+
+// What is counted for a tenant (tenant.h).
+std::string TenantTraceKey(absl::string_view tenant,
+                           absl::string_view trace_id);
+std::string TenantTracePrefix(absl::string_view tenant);
+std::string TenantTraceTable();
+std::string TenantUploadKey(absl::string_view tenant,
+                            absl::string_view upload_id);
+std::string TenantUploadPrefix(absl::string_view tenant);
+std::string TenantJobKey(absl::string_view tenant, uint64_t number);
+std::string TenantJobPrefix(absl::string_view tenant);
+// The two texts that the key of a tenant's trace ends with.
+struct TenantTrace {
+  std::string tenant, trace_id;
+};
+absl::StatusOr<TenantTrace> ParseTenantTraceKey(absl::string_view key);
 
 // A key as text for messages: what is not printable as \xNN.
 std::string PrintableKey(absl::string_view key);

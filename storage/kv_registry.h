@@ -31,8 +31,8 @@ class KvRegistry : public Registry {
                                                std::vector<api::Job> jobs,
                                                bool same_parts) override;
   absl::StatusOr<api::Program> GetProgram(absl::string_view ref) override;
-  absl::StatusOr<Page<api::Program>> ListPrograms(
-      const api::PageRequest& page) override;
+  absl::StatusOr<Page<api::Program>> ListPrograms(const api::PageRequest& page,
+                                                  Viewer viewer) override;
   absl::StatusOr<api::Program> UpdateProgram(
       absl::string_view ref, const api::MetadataUpdate& update) override;
   absl::StatusOr<std::vector<api::Program>> DeleteProgram(
@@ -43,7 +43,7 @@ class KvRegistry : public Registry {
   absl::StatusOr<api::Architecture> GetArchitecture(
       absl::string_view ref) override;
   absl::StatusOr<Page<api::Architecture>> ListArchitectures(
-      const api::PageRequest& page) override;
+      const api::PageRequest& page, Viewer viewer) override;
   absl::StatusOr<api::Architecture> UpdateArchitecture(
       absl::string_view ref,
       const api::UpdateArchitectureRequest& update) override;
@@ -63,8 +63,8 @@ class KvRegistry : public Registry {
 
   absl::StatusOr<api::Job> CreateJob(api::Job draft, bool same_parts) override;
   absl::StatusOr<api::Job> GetJob(absl::string_view job_id) override;
-  absl::StatusOr<Page<api::Job>> ListJobs(
-      const api::ListJobsRequest& request) override;
+  absl::StatusOr<Page<api::Job>> ListJobs(const api::ListJobsRequest& request,
+                                          Viewer viewer) override;
   absl::StatusOr<api::Job> UpdateJob(api::Job job) override;
   absl::StatusOr<api::Job> PutShard(api::Job job,
                                     const v1::ShardRecord& shard) override;
@@ -89,19 +89,25 @@ class KvRegistry : public Registry {
       std::function<void(absl::Status)> bad) override;
 
   absl::Status PutTrace(const v1::TraceRecord& trace,
-                        absl::string_view finished_upload_id) override;
+                        absl::string_view finished_upload_id,
+                        absl::string_view tenant) override;
+  absl::StatusOr<bool> HoldsTrace(absl::string_view tenant,
+                                  absl::string_view trace_id) override;
   absl::StatusOr<v1::TraceRecord> GetTrace(absl::string_view trace_id) override;
-  absl::Status PutUpload(const v1::UploadRecord& upload) override;
+  absl::Status PutUpload(const v1::UploadRecord& upload,
+                         absl::string_view draft_id) override;
   absl::StatusOr<v1::UploadRecord> GetUpload(
       absl::string_view upload_id) override;
   absl::StatusOr<v1::UploadRecord> FindUpload(
-      absl::string_view sha256) override;
+      absl::string_view sha256, absl::string_view tenant) override;
   absl::Status DeleteUpload(absl::string_view upload_id) override;
   absl::StatusOr<std::vector<v1::UploadRecord>> ListUploads() override;
   absl::StatusOr<std::vector<std::string>> DeleteUnreferencedTraces(
       int64_t grace_seconds) override;
   absl::Status LiveChunks(
       std::function<void(absl::string_view sha256)> visit) override;
+
+  void SetTenantQuota(const TenantQuota& quota) override { quota_ = quota; }
 
   absl::StatusOr<Counts> GetCounts() override;
   absl::Status Healthy() override { return store_->Healthy(); }
@@ -122,6 +128,7 @@ class KvRegistry : public Registry {
   const std::unique_ptr<OrderedStore> store_;
   Committer committer_;
   const std::function<absl::Time()> now_;
+  TenantQuota quota_;
 };
 
 // --- Shared by the sources of KvRegistry ------------------------------------
@@ -142,7 +149,7 @@ absl::StatusOr<std::optional<api::Model>> FindModelOfId(
 // Queues `draft` for `program`, or returns the job that makes it needless.
 absl::StatusOr<api::Job> QueueJob(Transaction& transaction, absl::Time now,
                                   const api::Program& program, api::Job draft,
-                                  bool same_parts);
+                                  bool same_parts, const TenantQuota& quota);
 // Ends every unfinished job of the program version and forgets which jobs made
 // its vectors.
 absl::Status CancelJobsOfProgram(Transaction& transaction, absl::Time now,

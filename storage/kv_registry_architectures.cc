@@ -134,7 +134,9 @@ absl::StatusOr<api::Architecture> KvRegistry::CreateArchitecture(
             Architectures::Insert(transaction, now, &result));
         CountsChange change;
         change.architectures = only_version ? 1 : 0;
-        return ChangeCounts(transaction, change);
+        PERFVEC_RETURN_IF_ERROR(ChangeCounts(transaction, change));
+        return CheckTenant(transaction, TenantOf(result.name()),
+                           Account::kArchitectures, quota_);
       }));
   return result;
 }
@@ -145,9 +147,9 @@ absl::StatusOr<api::Architecture> KvRegistry::GetArchitecture(
 }
 
 absl::StatusOr<Page<api::Architecture>> KvRegistry::ListArchitectures(
-    const api::PageRequest& request) {
+    const api::PageRequest& request, Viewer viewer) {
   PERFVEC_ASSIGN_OR_RETURN(Page<api::Architecture> page,
-                           Architectures::List(*View(), request));
+                           Architectures::List(*View(), request, viewer));
   for (api::Architecture& architecture : page.items)
     architecture.clear_vectors();
   return page;

@@ -55,6 +55,8 @@ absl::Status StoreJob(Transaction& transaction, absl::Time now,
   if (!IsUnfinished(job->state())) {
     if (!job->has_finish_time()) *job->mutable_finish_time() = ToTimestamp(now);
     transaction.Delete(UnfinishedJobKey(number));
+    const absl::string_view tenant = TenantOf(stored.program_name());
+    if (!tenant.empty()) transaction.Delete(TenantJobKey(tenant, number));
     PERFVEC_RETURN_IF_ERROR(EraseShards(transaction, number));
   }
   PutMessage(transaction, JobKey(number), *job);
@@ -116,7 +118,7 @@ absl::Status CheckParts(absl::string_view program,
 
 absl::StatusOr<api::Job> QueueJob(Transaction& transaction, absl::Time now,
                                   const api::Program& program, api::Job draft,
-                                  bool same_parts) {
+                                  bool same_parts, const TenantQuota& quota) {
   PERFVEC_RETURN_IF_ERROR(ModelOfId(transaction, draft.model_id()).status());
   const std::string latest_key =
       LatestJobKey(program.name(), program.version(), draft.model_id());
@@ -171,6 +173,12 @@ absl::StatusOr<api::Job> QueueJob(Transaction& transaction, absl::Time now,
   CountsChange change;
   change.jobs_queued = 1;
   PERFVEC_RETURN_IF_ERROR(ChangeCounts(transaction, change));
+  const absl::string_view tenant = TenantOf(program.name());
+  if (!tenant.empty()) {
+    transaction.Put(TenantJobKey(tenant, number), "");
+    PERFVEC_RETURN_IF_ERROR(
+        CheckTenant(transaction, tenant, Account::kJobs, quota));
+  }
   return draft;
 }
 
@@ -209,8 +217,9 @@ absl::StatusOr<api::Job> KvRegistry::CreateJob(api::Job draft,
                                                    draft.program_version());
         PERFVEC_ASSIGN_OR_RETURN(api::Program program,
                                  Programs::Resolve(transaction, ref));
-        PERFVEC_ASSIGN_OR_RETURN(job, QueueJob(transaction, now_(), program,
-                                               std::move(draft), same_parts));
+        PERFVEC_ASSIGN_OR_RETURN(
+            job, QueueJob(transaction, now_(), program, std::move(draft),
+                          same_parts, quota_));
         return absl::OkStatus();
       }));
   return job;
@@ -221,10 +230,12 @@ absl::StatusOr<api::Job> KvRegistry::GetJob(absl::string_view job_id) {
 }
 
 absl::StatusOr<Page<api::Job>> KvRegistry::ListJobs(
-    const api::ListJobsRequest& request) {
+    const api::ListJobsRequest& request, Viewer viewer) {
   std::vector<int> states(request.states().begin(), request.states().end());
   std::sort(states.begin(), states.end());
   auto wanted = [&](const api::Job& job) {
+    const absl::string_view tenant = TenantOf(job.program_name());
+    if (viewer && !tenant.empty() && tenant != *viewer) return false;
     return states.empty() ||
            std::binary_search(states.begin(), states.end(), job.state());
   };

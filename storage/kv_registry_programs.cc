@@ -41,49 +41,64 @@ absl::StatusOr<CreatedProgram> KvRegistry::CreateProgram(
     api::Program draft, std::vector<api::Job> jobs, bool same_parts) {
   CreatedProgram created;
   PERFVEC_RETURN_IF_ERROR(ValidateName("program", draft.name()));
-  PERFVEC_RETURN_IF_ERROR(
-      committer_.Run([&](Transaction& transaction) -> absl::Status {
-        PERFVEC_ASSIGN_OR_RETURN(std::optional<v1::TraceRecord> trace,
-                                 GetMessage<v1::TraceRecord>(
-                                     transaction, TraceKey(draft.trace_id())));
-        if (!trace) {
-          return absl::NotFoundError(
-              absl::StrCat("trace '", draft.trace_id(), "' of program '",
-                           draft.name(), "': not found; upload it first"));
-        }
-        const absl::Time now = now_();
+  PERFVEC_RETURN_IF_ERROR(committer_.Run([&](Transaction& transaction)
+                                             -> absl::Status {
+    PERFVEC_ASSIGN_OR_RETURN(
+        std::optional<v1::TraceRecord> trace,
+        GetMessage<v1::TraceRecord>(transaction, TraceKey(draft.trace_id())));
+    if (!trace) {
+      return absl::NotFoundError(absl::StrCat("trace '", draft.trace_id(),
+                                              "' of program '", draft.name(),
+                                              "': not found; upload it first"));
+    }
+    const absl::Time now = now_();
+    PERFVEC_ASSIGN_OR_RETURN(
+        std::optional<api::Program> there,
+        FindProgramOfTrace(transaction, draft.name(), draft.trace_id()));
+    if (there) {
+      created.program = *std::move(there);
+      const api::MetadataUpdate update = Programs::MetadataOf(draft);
+      if (!Programs::IsApplied(update, created.program)) {
+        PERFVEC_RETURN_IF_ERROR(
+            Programs::Update(transaction, update, now, &created.program));
+      }
+    } else {
+      draft.set_instructions(trace->trace().instructions());
+      draft.set_isa(trace->trace().isa());
+      draft.clear_vectors();
+      const std::string tenant(TenantOf(draft.name()));
+      if (tenant.empty() && trace->tenants_only()) {
+        trace->set_tenants_only(false);
+        PutMessage(transaction, TraceKey(draft.trace_id()), *trace);
+      }
+      PERFVEC_ASSIGN_OR_RETURN(bool only_version,
+                               Programs::Insert(transaction, now, &draft));
+      transaction.Put(
+          TraceProgramKey(draft.trace_id(), draft.name(), draft.version()), "");
+      CountsChange change;
+      change.programs = only_version ? 1 : 0;
+      PERFVEC_RETURN_IF_ERROR(ChangeCounts(transaction, change));
+      PERFVEC_RETURN_IF_ERROR(
+          CheckTenant(transaction, tenant, Account::kPrograms, quota_));
+      if (!tenant.empty()) {
         PERFVEC_ASSIGN_OR_RETURN(
-            std::optional<api::Program> there,
-            FindProgramOfTrace(transaction, draft.name(), draft.trace_id()));
-        if (there) {
-          created.program = *std::move(there);
-          const api::MetadataUpdate update = Programs::MetadataOf(draft);
-          if (!Programs::IsApplied(update, created.program)) {
-            PERFVEC_RETURN_IF_ERROR(
-                Programs::Update(transaction, update, now, &created.program));
-          }
-        } else {
-          draft.set_instructions(trace->trace().instructions());
-          draft.set_isa(trace->trace().isa());
-          draft.clear_vectors();
-          PERFVEC_ASSIGN_OR_RETURN(bool only_version,
-                                   Programs::Insert(transaction, now, &draft));
-          transaction.Put(
-              TraceProgramKey(draft.trace_id(), draft.name(), draft.version()),
-              "");
-          CountsChange change;
-          change.programs = only_version ? 1 : 0;
-          PERFVEC_RETURN_IF_ERROR(ChangeCounts(transaction, change));
-          created.program = std::move(draft);
+            const bool more, ChargeTrace(transaction, tenant, draft.trace_id(),
+                                         trace->trace().size_bytes(), now));
+        if (more) {
+          PERFVEC_RETURN_IF_ERROR(
+              CheckTenant(transaction, tenant, Account::kStoredBytes, quota_));
         }
-        for (api::Job& job : jobs) {
-          PERFVEC_ASSIGN_OR_RETURN(api::Job queued,
-                                   QueueJob(transaction, now, created.program,
-                                            std::move(job), same_parts));
-          created.jobs.push_back(std::move(queued));
-        }
-        return absl::OkStatus();
-      }));
+      }
+      created.program = std::move(draft);
+    }
+    for (api::Job& job : jobs) {
+      PERFVEC_ASSIGN_OR_RETURN(api::Job queued,
+                               QueueJob(transaction, now, created.program,
+                                        std::move(job), same_parts, quota_));
+      created.jobs.push_back(std::move(queued));
+    }
+    return absl::OkStatus();
+  }));
   return created;
 }
 
@@ -92,8 +107,8 @@ absl::StatusOr<api::Program> KvRegistry::GetProgram(absl::string_view ref) {
 }
 
 absl::StatusOr<Page<api::Program>> KvRegistry::ListPrograms(
-    const api::PageRequest& page) {
-  return Programs::List(*View(), page);
+    const api::PageRequest& page, Viewer viewer) {
+  return Programs::List(*View(), page, viewer);
 }
 
 absl::StatusOr<api::Program> KvRegistry::UpdateProgram(

@@ -2,6 +2,8 @@
 
 #include <xxhash.h>
 
+#include <utility>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -65,22 +67,29 @@ absl::StatusOr<std::string> ScanPage(const OrderedReader& reader,
   size_t size_bytes = 0;
   bool more = false;
   absl::Status failure;
-  PERFVEC_RETURN_IF_ERROR(reader.Scan(
-      begin, query.range.end,
-      [&](absl::string_view key, absl::string_view value) {
-        if (items == page_size || scanned == kMaxScannedKeysPerPage ||
-            size_bytes >= kMaxPageBytes) {
-          more = true;  // there is a key after last_key
-          return false;
-        }
-        ++scanned;
-        last_key = std::string(key);
-        absl::StatusOr<size_t> added = add(key, value);
-        failure = added.status();
-        if (added.ok() && *added > 0) ++items;
-        size_bytes += added.value_or(0);
-        return failure.ok();
-      }));
+  std::string skip;
+  const auto visit = [&](absl::string_view key, absl::string_view value) {
+    if (query.skip_to) {
+      skip = query.skip_to(key);
+      if (!skip.empty()) return false;
+    }
+    if (items == page_size || scanned == kMaxScannedKeysPerPage ||
+        size_bytes >= kMaxPageBytes) {
+      more = true;  // there is a key after last_key
+      return false;
+    }
+    ++scanned;
+    last_key = std::string(key);
+    absl::StatusOr<size_t> added = add(key, value);
+    failure = added.status();
+    if (added.ok() && *added > 0) ++items;
+    size_bytes += added.value_or(0);
+    return failure.ok();
+  };
+  do {
+    if (!skip.empty()) begin = std::exchange(skip, std::string());
+    PERFVEC_RETURN_IF_ERROR(reader.Scan(begin, query.range.end, visit));
+  } while (!skip.empty() && skip < query.range.end);
   PERFVEC_RETURN_IF_ERROR(failure);
   return more ? EncodePageToken(query.listing, last_key) : std::string();
 }

@@ -8,6 +8,7 @@
 #ifndef PERFVEC_STORAGE_PAGE_TOKEN_H_
 #define PERFVEC_STORAGE_PAGE_TOKEN_H_
 
+#include <functional>
 #include <string>
 
 #include "absl/functional/function_ref.h"
@@ -31,6 +32,10 @@ struct PageQuery {
   KeyRange range;
   int page_size = 0;  // as asked for
   std::string page_token;
+  // Where to go on if a key is not to be seen at all: it is then neither
+  // counted nor named by the page token. Empty: look at the key; no function:
+  // at every key.
+  std::function<std::string(absl::string_view key)> skip_to;
 };
 // Calls `add` with the keys of the page's part of the range; it returns how
 // many bytes it added to the page, 0 for what the filters leave out. Returns

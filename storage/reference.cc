@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "storage/key_format.h"
 #include "storage/status_macros.h"
+#include "storage/tenant.h"
 
 namespace perfvec::storage {
 namespace {
@@ -25,6 +26,13 @@ bool IsName(absl::string_view name) {
   return std::all_of(name.begin(), name.end(), [](char c) {
     return absl::ascii_isalnum(c) || absl::StrContains("._+-", c);
   });
+}
+
+// "lab~zlib", both of them names.
+bool IsTenantsName(absl::string_view name) {
+  const size_t mark = name.find(kTenantMark);
+  return mark != absl::string_view::npos && name.size() <= kMaxNameBytes &&
+         IsName(name.substr(0, mark)) && IsName(name.substr(mark + 1));
 }
 
 // An input of a client, short enough for a message.
@@ -42,6 +50,9 @@ bool AllDigits(absl::string_view text) {
 
 absl::Status ValidateName(absl::string_view what, absl::string_view name) {
   if (IsName(name)) return absl::OkStatus();
+  if ((what == "program" || what == "architecture") && IsTenantsName(name)) {
+    return absl::OkStatus();
+  }
   return absl::InvalidArgumentError(absl::StrCat(
       what, " name ", Quoted(name),
       ": expected 1 to 128 of A-Z a-z 0-9 . _ + -, a letter or digit first"));
@@ -130,6 +141,7 @@ NearestNames::NearestNames(absl::string_view wanted)
       limit_(std::max<int>(2, static_cast<int>(wanted.size()) / 3)) {}
 
 void NearestNames::Consider(absl::string_view name) {
+  if (!MayHint(wanted_, name)) return;
   int distance = EditDistance(wanted_, name, limit_);
   // "lbm" for "lbm_s": a beginning is near however much is missing.
   if (distance > limit_ && wanted_.size() >= 3 && name.size() >= 3 &&

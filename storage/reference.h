@@ -32,7 +32,8 @@ struct Reference {
 };
 
 // INVALID_ARGUMENT unless [A-Za-z0-9][A-Za-z0-9._+-]{0,127}. `what` is the word
-// for the message: "program".
+// for the message: "program". Those of programs and architectures may begin
+// with their tenant's and '~' (tenant.h), 128 characters in all.
 absl::Status ValidateName(absl::string_view what, absl::string_view name);
 // A name that cannot be taken for a version: not all digits, not "latest".
 absl::Status ValidateAlias(absl::string_view alias);

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,7 @@
 #include "perfvec/v1/catalog_service.pb.h"
 #include "perfvec/v1/job_service.pb.h"
 #include "perfvec/v1/resources.pb.h"
+#include "storage/tenant.h"
 
 namespace perfvec::storage {
 
@@ -61,7 +63,7 @@ class Registry {
       bool same_parts = false) = 0;
   virtual absl::StatusOr<api::Program> GetProgram(absl::string_view ref) = 0;
   virtual absl::StatusOr<Page<api::Program>> ListPrograms(
-      const api::PageRequest& page) = 0;
+      const api::PageRequest& page, Viewer viewer = std::nullopt) = 0;
   virtual absl::StatusOr<api::Program> UpdateProgram(
       absl::string_view ref, const api::MetadataUpdate& update) = 0;
   // Cancels the program's unfinished jobs and drops its vectors in the same
@@ -79,7 +81,7 @@ class Registry {
   virtual absl::StatusOr<api::Architecture> GetArchitecture(
       absl::string_view ref) = 0;
   virtual absl::StatusOr<Page<api::Architecture>> ListArchitectures(
-      const api::PageRequest& page) = 0;
+      const api::PageRequest& page, Viewer viewer = std::nullopt) = 0;
   virtual absl::StatusOr<api::Architecture> UpdateArchitecture(
       absl::string_view ref, const api::UpdateArchitectureRequest& update) = 0;
   virtual absl::StatusOr<std::vector<api::Architecture>> DeleteArchitecture(
@@ -110,7 +112,7 @@ class Registry {
                                              bool same_parts = false) = 0;
   virtual absl::StatusOr<api::Job> GetJob(absl::string_view job_id) = 0;
   virtual absl::StatusOr<Page<api::Job>> ListJobs(
-      const api::ListJobsRequest& request) = 0;
+      const api::ListJobsRequest& request, Viewer viewer = std::nullopt) = 0;
   // Writes `job` if its revision is still the stored one (else ABORTED) and
   // returns it with the new revision.
   virtual absl::StatusOr<api::Job> UpdateJob(api::Job job) = 0;
@@ -148,15 +150,24 @@ class Registry {
       std::function<void(absl::Status)> bad) = 0;
 
   // --- Traces and uploads -------------------------------------------------
+  // The trace is everybody's, or with a `tenant` that tenant's and that of
+  // others who have uploaded it, too; it is told whose it is by HoldsTrace.
   virtual absl::Status PutTrace(const v1::TraceRecord& trace,
-                                absl::string_view finished_upload_id) = 0;
+                                absl::string_view finished_upload_id,
+                                absl::string_view tenant = "") = 0;
   virtual absl::StatusOr<v1::TraceRecord> GetTrace(
       absl::string_view trace_id) = 0;
-  virtual absl::Status PutUpload(const v1::UploadRecord& upload) = 0;
+  // Whether there is such a trace that is everybody's or this tenant's.
+  virtual absl::StatusOr<bool> HoldsTrace(absl::string_view tenant,
+                                          absl::string_view trace_id) = 0;
+  // `draft_id`: of the draft whose pieces it has taken, which is no longer
+  // counted for the tenant. RESOURCE_EXHAUSTED: the tenant's quota.
+  virtual absl::Status PutUpload(const v1::UploadRecord& upload,
+                                 absl::string_view draft_id = "") = 0;
   virtual absl::StatusOr<v1::UploadRecord> GetUpload(
       absl::string_view upload_id) = 0;
   virtual absl::StatusOr<v1::UploadRecord> FindUpload(
-      absl::string_view sha256) = 0;
+      absl::string_view sha256, absl::string_view tenant = "") = 0;
   virtual absl::Status DeleteUpload(absl::string_view upload_id) = 0;
   virtual absl::StatusOr<std::vector<v1::UploadRecord>> ListUploads() = 0;
   // Drops traces that no program and no unfinished job refers to and that are
@@ -167,6 +178,12 @@ class Registry {
   // Calls `visit` with each 32-byte digest that a trace, upload or model uses.
   virtual absl::Status LiveChunks(
       std::function<void(absl::string_view sha256)> visit) = 0;
+
+  // --- Tenants ------------------------------------------------------------
+  // What each may have, from now on; before the first write. Who would have
+  // more gets RESOURCE_EXHAUSTED from CreateProgram, CreateArchitecture,
+  // CreateJob and PutUpload.
+  virtual void SetTenantQuota(const TenantQuota& quota) = 0;
 
   // --- The store itself ---------------------------------------------------
   struct Counts {

@@ -34,7 +34,8 @@ absl::StatusOr<ListedRecords> ListRecords(
     const perfvec::v1::PageRequest& request,
     absl::FunctionRef<absl::StatusOr<bool>(absl::string_view, absl::string_view,
                                            const perfvec::v1::PageRequest&)>
-        accept) {
+        accept,
+    Viewer viewer) {
   PageQuery query;
   query.listing = ListingName(kind, request);
   query.range = PrefixRange(request.all_versions()
@@ -42,6 +43,19 @@ absl::StatusOr<ListedRecords> ListRecords(
                                 : LatestTable(kind, request.name_prefix()));
   query.page_size = request.page_size();
   query.page_token = request.page_token();
+  if (viewer) {
+    const std::string table =
+        request.all_versions() ? RecordTable(kind) : LatestTable(kind);
+    query.skip_to = [table, viewer](absl::string_view key) -> std::string {
+      const absl::string_view name = key.substr(table.size());
+      const absl::string_view tenant =
+          TenantOf(name.substr(0, name.find('\0')));
+      if (tenant.empty() || tenant == *viewer) return "";
+      return PrefixRange(
+                 absl::StrCat(table, tenant, std::string(1, kTenantMark)))
+          .end;
+    };
+  }
   ListedRecords page;
   auto add = [&](absl::string_view key,
                  absl::string_view value) -> absl::StatusOr<size_t> {

@@ -17,6 +17,7 @@
 #include "storage/key_format.h"
 #include "storage/ordered_store.h"
 #include "storage/reference.h"
+#include "storage/tenant.h"
 
 namespace perfvec::storage {
 
@@ -24,15 +25,17 @@ struct ListedRecords {
   std::vector<std::pair<std::string, std::string>> records;  // key, value
   std::string next_page_token;
 };
-// `accept` decides by tags; it is called only when the request has some. A page
-// may be short, even empty, before the last one (kMaxScannedKeysPerPage).
+// Only what `viewer` sees. `accept` decides by tags; it is called only when the
+// request has some. A page may be short, even empty, before the last one
+// (kMaxScannedKeysPerPage).
 absl::StatusOr<ListedRecords> ListRecords(
     const OrderedReader& reader, Kind kind,
     const perfvec::v1::PageRequest& request,
     absl::FunctionRef<absl::StatusOr<bool>(absl::string_view key,
                                            absl::string_view value,
                                            const perfvec::v1::PageRequest&)>
-        accept);
+        accept,
+    Viewer viewer);
 
 // NOT_FOUND for `ref`: the versions or aliases there are, or near names.
 absl::Status DescribeNotFound(const OrderedReader& reader, Kind kind,

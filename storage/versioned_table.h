@@ -64,9 +64,11 @@ class VersionedTable {
   }
 
   static absl::StatusOr<Page<Record>> List(const OrderedReader& reader,
-                                           const api::PageRequest& request) {
-    PERFVEC_ASSIGN_OR_RETURN(ListedRecords listed,
-                             ListRecords(reader, kKind, request, &Accept));
+                                           const api::PageRequest& request,
+                                           Viewer viewer = std::nullopt) {
+    PERFVEC_ASSIGN_OR_RETURN(
+        ListedRecords listed,
+        ListRecords(reader, kKind, request, &Accept, viewer));
     Page<Record> page;
     page.next_page_token = std::move(listed.next_page_token);
     page.items.reserve(listed.records.size());

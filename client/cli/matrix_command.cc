@@ -55,7 +55,7 @@ class MatrixPrinter {
   }
 
  private:
-  // Names are [A-Za-z0-9._+@-]: they need no quoting in any form.
+  // Names are [A-Za-z0-9._+@~-]: they need no quoting in any form.
   void Begin(const api::PredictMatrixResponse& answer) {
     begun_ = true;
     intervals_ = answer.confidence() > 0;

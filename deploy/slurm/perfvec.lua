@@ -181,11 +181,11 @@ local function job_program(site, options)
   for _, source in ipairs(site.program_from) do
     if source == "comment" then
       local name = (" " .. (options.comment or "")):match(
-        "[%s,;]perfvec=([%w._+@-]+)")
+        "[%s,;]perfvec=([%w._+@~-]+)")
       if name then return name end
     elseif source == "environment" then
       local name = os.getenv(site.environment)
-      if name and name:match("^[%w._+@-]+$") then return name end
+      if name and name:match("^[%w._+@~-]+$") then return name end
     elseif source == "executable" then
       local hash = executable_hash(site, options)
       if hash then return nil, hash end

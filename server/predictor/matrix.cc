@@ -60,10 +60,9 @@ absl::StatusOr<std::unique_ptr<MatrixCursor>> MatrixCursor::Start(
   if (!status.ok()) return status;
   const VectorTable& table = cursor->model_.table(Kind::kArchitecture);
   if (request.architectures().empty()) {
-    const uint64_t epoch = cursor->snapshot_.epoch();
     for (int64_t row = 0, size = table.size();
          row < size && columns.size() <= kMaxMatrixNames; ++row) {
-      if (table.row(row).ShownAt(epoch)) columns.push_back(row);
+      if (cursor->snapshot_.Shows(table.row(row))) columns.push_back(row);
     }
   }
   if (columns.empty()) {
@@ -108,7 +107,7 @@ void MatrixCursor::TakeRows(std::vector<int64_t>* rows) {
   for (; next_ < size && rows->size() < rows_per_message_; ++next_) {
     if (!all_programs_) {
       rows->push_back(programs_[next_]);
-    } else if (table.row(next_).ShownAt(snapshot_.epoch())) {
+    } else if (snapshot_.Shows(table.row(next_))) {
       rows->push_back(next_);
     }
   }

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "storage/tenant.h"
 
 namespace perfvec::server {
 namespace {
@@ -76,6 +77,7 @@ std::vector<std::string> NameBook::Nearest(absl::string_view name,
       for (int i = 0; i < kNeighbours && end != names_.end(); ++i) ++end;
     }
     for (auto it = begin; it != end; ++it) {
+      if (!storage::MayHint(name, it->first)) continue;
       int distance = EditDistance(name, it->first, limit);
       if (distance > limit && name.size() >= 3 &&
           absl::StartsWithIgnoreCase(it->first, name)) {

@@ -33,7 +33,8 @@ class NameBook {
   void Remove(absl::string_view name) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Has(absl::string_view name) const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // At most `count` names within a third of the length in edits, or that
+  // None of another tenant than that of `name` (storage/tenant.h). At most
+  // `count` names within a third of the length in edits, or that
   // begin with `name`; the nearest first, then by name.
   std::vector<std::string> Nearest(absl::string_view name, int count) const
       ABSL_LOCKS_EXCLUDED(mutex_);

@@ -123,6 +123,12 @@ absl::StatusOr<const Token*> Guard::Check(
   return token;
 }
 
+absl::StatusOr<Token> Guard::Caller(absl::string_view authorization) const {
+  const std::shared_ptr<const TokenSet> set = tokens();
+  PERFVEC_ASSIGN_OR_RETURN(const Token* token, Check(*set, authorization));
+  return *token;
+}
+
 absl::Status Guard::Authorize(absl::string_view path,
                               absl::string_view authorization,
                               const CallOrigin& origin) {

@@ -65,6 +65,10 @@ class Guard {
              const CallOrigin& origin, const std::string& object,
              const absl::Status& outcome);
 
+  // Whose token that is; errors as of Authorize. Not counted. Needs a tokens
+  // file.
+  absl::StatusOr<Token> Caller(absl::string_view authorization) const;
+
   // Reads the tokens file if it has changed. True: a token has been revoked or
   // has expired since the last time, so that what it opened should be ended.
   // An error, once for each change: the file is wrong, and the tokens before

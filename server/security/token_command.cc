@@ -76,7 +76,8 @@ int TokenMain(int argc, char** argv) {
   create
       ->add_option("--role", role, "reader, uploader, operator, admin, worker")
       ->required();
-  create->add_option("--tenant", token.tenant, "On whose account")
+  create
+      ->add_option("--tenant", token.tenant, "Whose: what it sees and changes")
       ->capture_default_str();
   create->add_option("--days", days, "Until it expires; 0: never")
       ->check(CLI::Range(0.0, 36500.0))

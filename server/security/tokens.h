@@ -33,7 +33,7 @@ struct Token {
   std::string id;      // for people: in lists, logs, the audit log
   std::string sha256;  // 32 bytes
   Role role = Role::kReader;
-  std::string tenant;  // whose calls are counted together
+  std::string tenant;  // on whose account; what it may see and change (scope.h)
   absl::Time expires = absl::InfiniteFuture();
 };
 

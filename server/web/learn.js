@@ -64,7 +64,8 @@ export function learnView(main) {
     return {input, label: el('label', {}, text, input)};
   };
   const name = field('name', 'Name of the machine',
-      {required: true, pattern: '[A-Za-z0-9][A-Za-z0-9._+\\-]{0,127}'});
+      {required: true, pattern: '([A-Za-z0-9._\\-]+~)?' +
+          '[A-Za-z0-9][A-Za-z0-9._+\\-]{0,127}'});
   const number = {type: 'number', min: 0, step: 'any'};
   const price = field('price', 'Price per hour (optional)', number);
   const power = field('power', 'Power in watts (optional)', number);

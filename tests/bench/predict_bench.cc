@@ -35,6 +35,7 @@
 #include "absl/synchronization/blocking_counter.h"
 #include "server/prediction_service.h"
 #include "server/security/rpc_guard.h"
+#include "server/security/tenants.h"
 #include "tests/bench/pairs.h"
 
 extern char** environ;
@@ -165,7 +166,11 @@ int Serve(const std::string& tokens) {
   auto guard = Guard::Create(
       guard_options, [] { return absl::Now(); }, &metrics);
   if (!guard.ok()) return 1;
-  PredictionService guarded_predictions(&predictor, &pool, {});
+  // Predict looks at names alone, so that there is nothing to look up.
+  const Tenants tenants(guard->get(), /*registry=*/nullptr, nullptr);
+  PredictionService::Options guarded_options;
+  guarded_options.gate = &tenants;
+  PredictionService guarded_predictions(&predictor, &pool, guarded_options);
   auto credentials = grpc::experimental::LocalServerCredentials(LOCAL_TCP);
   credentials->SetAuthMetadataProcessor(
       std::make_shared<RpcGuard>(guard->get()));

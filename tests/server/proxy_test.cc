@@ -47,7 +47,7 @@ TEST_F(ProxyTest, NginxCarriesGrpcUploadsEventsAndJson) {
   const auto add = [&](const std::string& id, Role role) {
     Token like;
     like.id = id;
-    like.tenant = "lab";
+    like.tenant = "default";
     like.role = role;
     return server::AddToken(root_ + "/tokens.json", like);
   };

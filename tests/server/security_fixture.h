@@ -84,7 +84,7 @@ class SecurityTest : public ServerTest {
     Token like;
     like.id = id;
     like.role = role;
-    like.tenant = "lab";
+    like.tenant = "default";
     like.expires = expires;
     auto token = server::AddToken(tokens_, like);
     EXPECT_TRUE(token.ok()) << token.status();

@@ -394,7 +394,7 @@ TEST_F(SecurityTest, ChangesAreAuditedWithWhoWhatAndOutcome) {
         nlohmann::json::parse(line.begin(), line.end(), nullptr, false);
     ASSERT_TRUE(record.is_object()) << line;
     EXPECT_EQ(record["token"], "admin") << line;
-    EXPECT_EQ(record["tenant"], "lab") << line;
+    EXPECT_EQ(record["tenant"], "default") << line;
     EXPECT_FALSE(record["request_id"].get<std::string>().empty()) << line;
     EXPECT_THAT(record["peer"].get<std::string>(), HasSubstr("127.0.0.1"))
         << line;
