@@ -44,6 +44,23 @@ absl::StatusOr<compute::ProgramEvidence> Reorder(
   return out;
 }
 
+// The model's vectors but those that are learned here or were of machines of
+// split unseen, whether or not the folders have times of them.
+std::vector<std::vector<double>> PriorVectors(const Evaluation& e) {
+  std::set<int> left_out;
+  for (const PlannedArchitecture& a : e.plan.architectures) {
+    if (a.learned || a.split != Split::kSeen) left_out.insert(a.model_index);
+  }
+  const compute::Manifest& manifest = e.model->manifest();
+  std::vector<std::vector<double>> out;
+  for (int a = 0; a < static_cast<int>(manifest.architectures.size()); ++a) {
+    if (left_out.count(a) > 0) continue;
+    const float* from = e.model->ArchitectureVector(a);
+    out.emplace_back(from, from + manifest.width);
+  }
+  return out;
+}
+
 // Sums of representations over the pieces of seen programs' headlines.
 std::vector<std::vector<double>> SeenIntervals(const Evaluation& e) {
   std::vector<std::vector<double>> out;
@@ -109,24 +126,29 @@ absl::Status LearnVectors(const std::vector<compute::ProgramEvidence>& evidence,
   for (const compute::ProgramEvidence& one : used) pointers.push_back(&one);
 
   const size_t width = static_cast<size_t>(e.model->manifest().width);
-  std::vector<compute::KnownArchitecture> known;
-  std::vector<std::vector<double>> vectors;
+  std::vector<compute::KnownArchitecture> known;  // with times in the folders
   for (size_t c = wanted.size(); c < columns.size(); ++c) {
     const double* from = &e.vectors[columns[c] * width];
-    vectors.emplace_back(from, from + width);
-    known.push_back({c, vectors.back()});
+    known.push_back({c, {from, from + width}});
   }
+  const std::vector<std::vector<double>> vectors = PriorVectors(e);
   const compute::LearnWeights weights;
   auto prior = compute::FitArchitecturePrior(
       vectors, compute::MeanRepresentation(pointers), weights.rank);
   if (!prior.ok()) return prior.status();
-  auto covariance = compute::IntervalCovariance(SeenIntervals(e), known);
-  if (!covariance.ok()) return covariance.status();
-  auto error = compute::LeftOutError(pointers, known, *covariance, weights);
-  if (!error.ok()) return error.status();
-  for (compute::ProgramEvidence& one : used) {
-    absl::Status status = compute::CorrectIntervals(known, *covariance, one);
-    if (!status.ok()) return status;
+  const std::vector<std::vector<double>> intervals = SeenIntervals(e);
+  double error = std::nan("");
+  if (!known.empty() && intervals.size() >= 2) {
+    auto covariance = compute::IntervalCovariance(intervals, known);
+    if (!covariance.ok()) return covariance.status();
+    auto left_out =
+        compute::LeftOutError(pointers, known, *covariance, weights);
+    if (!left_out.ok()) return left_out.status();
+    error = *left_out;
+    for (compute::ProgramEvidence& one : used) {
+      absl::Status status = compute::CorrectIntervals(known, *covariance, one);
+      if (!status.ok()) return status;
+    }
   }
   for (size_t c = 0; c < wanted.size(); ++c) {
     auto vector = compute::LearnArchitecture(pointers, c, *prior, weights);
@@ -139,9 +161,14 @@ absl::Status LearnVectors(const std::vector<compute::ProgramEvidence>& evidence,
     std::copy(vector->begin(), vector->end(), &e.vectors[columns[c] * width]);
   }
   e.learning = absl::StrFormat(
-      "%d architectures learned from %s; prior of %d known; known ones learned "
-      "the same way miss a program left out by %.2f %%",
-      wanted.size(), absl::StrJoin(names, ", "), vectors.size(), 100 * *error);
+      "%d architectures learned from %s; prior of %d known", wanted.size(),
+      absl::StrJoin(names, ", "), vectors.size());
+  if (!std::isnan(error)) {
+    absl::StrAppendFormat(&e.learning,
+                          "; known ones learned the same way miss a program "
+                          "left out by %.2f %%",
+                          100 * error);
+  }
   return absl::OkStatus();
 }
 

@@ -251,6 +251,25 @@ TEST_F(EvaluateTest, LearnedVectorsPredictBetterThanNone) {
             0.12);
 }
 
+// A folder of a new machine's times alone: what the model knows of others is
+// the prior still.
+TEST_F(EvaluateTest, LearnsFromAFolderWithoutKnownMachines) {
+  const std::vector<SyntheticArchitecture> hidden = {machines_.back()};
+  WriteDataFolder(data(), programs_, hidden);
+  const Outcome outcome =
+      Command(Arguments() +
+              " --open-unseen --no-rivals --split unseen-architectures "
+              "--learn-from train0,train1,train3,train4,train5");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const json report = Report();
+  EXPECT_EQ(report["learning"],
+            "1 architectures learned from train0, train1, train3, train4, "
+            "train5; prior of 6 known");
+  EXPECT_LT(SplitOf(report, "unseen-architectures")["summary"]["mean_error"]
+                .get<double>(),
+            0.15);
+}
+
 // Saved, "hidden" is one of the model's own; learned again it has one row
 // still.
 TEST_F(EvaluateTest, SavesLearnedVectorsWithTheModel) {
