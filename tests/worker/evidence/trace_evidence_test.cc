@@ -413,24 +413,20 @@ TEST_F(TraceEvidenceTest, TheServiceLearnsWhatTheEvaluationLearns) {
     evaluated.push_back(std::move(v));
   }
   std::vector<compute::KnownVector> known;
-  std::vector<compute::KnownArchitecture> columns;
   std::vector<std::vector<double>> vectors;
   for (size_t a = 0; a < kNew; ++a) {
     known.push_back({absl::StrCat("m", a), vectors_[a]});
-    columns.push_back({a, vectors_[a]});
     vectors.push_back(vectors_[a]);
   }
   auto learned = compute::LearnFromTimes(served, known, {});
   ASSERT_TRUE(learned.ok()) << learned.status();
   std::vector<const compute::ProgramEvidence*> pointers;
   for (const auto& one : evaluated) pointers.push_back(&one);
-  auto weights = compute::ChooseLearnWeights(pointers, columns);
-  ASSERT_TRUE(weights.ok()) << weights.status();
+  const compute::LearnWeights weights;
   auto prior = compute::FitArchitecturePrior(
-      vectors, compute::MeanRepresentation(pointers), weights->weights.rank);
+      vectors, compute::MeanRepresentation(pointers), weights.rank);
   ASSERT_TRUE(prior.ok()) << prior.status();
-  auto other =
-      compute::LearnArchitecture(pointers, kNew, *prior, weights->weights);
+  auto other = compute::LearnArchitecture(pointers, kNew, *prior, weights);
   ASSERT_TRUE(other.ok()) << other.status();
   const Program fresh = MakeProgram(5);
   double a = 0, b = 0, truth = 0;
