@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "proto/request_id.h"
 
 namespace perfvec::client {
 namespace {
@@ -27,6 +28,16 @@ std::optional<absl::Duration> RetryHint(const grpc::ClientContext& context) {
 }
 
 }  // namespace
+
+Caller::Caller(ClientOptions options)
+    : options_([&] {
+        if (options.request_id.empty()) options.request_id = NewRequestId();
+        return std::move(options);
+      }()) {}
+
+void Caller::Prepare(grpc::ClientContext* context) const {
+  context->AddMetadata(kRequestIdMetadata, options_.request_id);
+}
 
 absl::Time Caller::Deadline(const CallOptions& call) const {
   return absl::Now() + (call.timeout > absl::ZeroDuration() ? call.timeout
@@ -51,6 +62,7 @@ absl::Status Caller::Run(
   Backoff backoff = NewBackoff(deadline);
   while (true) {
     grpc::ClientContext context;
+    Prepare(&context);
     if (deadline != absl::InfiniteFuture()) {
       context.set_deadline(absl::ToChronoTime(deadline));
     }

@@ -22,7 +22,7 @@ namespace perfvec::client {
 
 class Caller {
  public:
-  explicit Caller(ClientOptions options) : options_(std::move(options)) {}
+  explicit Caller(ClientOptions options);
 
   const ClientOptions& options() const { return options_; }
 
@@ -30,6 +30,9 @@ class Caller {
   absl::Time Deadline(const CallOptions& call) const;
   Backoff NewBackoff(absl::Time deadline) const;
   void Sleep(absl::Duration pause) const;
+
+  // What every call carries.
+  void Prepare(grpc::ClientContext* context) const;
 
   // Attempts until one succeeds or `Backoff` gives up.
   absl::Status Run(

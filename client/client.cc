@@ -3,9 +3,11 @@
 
 #include <grpcpp/support/channel_arguments.h>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "client/state.h"
 #include "proto/channel.h"
+#include "proto/request_id.h"
 
 namespace perfvec::client {
 namespace {
@@ -14,6 +16,11 @@ absl::Status CheckOptions(const ClientOptions& options) {
   if (options.server.empty()) {
     return absl::InvalidArgumentError(
         "the server's address is empty; expected host:port");
+  }
+  if (!options.request_id.empty() && !IsRequestId(options.request_id)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "request id \"", absl::CHexEscape(options.request_id),
+        "\": expected 1 to 64 of letters, digits, '-', '_' and '.'"));
   }
   if (options.timeout <= absl::ZeroDuration() ||
       options.stall_timeout <= absl::ZeroDuration()) {

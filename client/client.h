@@ -68,6 +68,9 @@ struct ClientOptions {
   // The token that the server knows the caller by, or a file with it, which is
   // read again when it changes. Not sent without TLS to another machine.
   std::string token, token_file;
+  // By which the server's and the workers' logs tell the calls of this client
+  // (proto/request_id.h). Empty: one is made.
+  std::string request_id;
   // Waits between attempts; empty: absl::SleepFor.
   std::function<void(absl::Duration)> sleep;
 };

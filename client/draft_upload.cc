@@ -78,6 +78,7 @@ class DraftUpload::Sender {
   void Drop() {
     if (upload_.upload_id().empty()) return;
     grpc::ClientContext context;
+    caller_->Prepare(&context);
     context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(2)));
     api::AbortUploadRequest request;
     request.set_upload_id(upload_.upload_id());
@@ -90,6 +91,7 @@ class DraftUpload::Sender {
   template <typename Call>
   Attempt Try(absl::Duration timeout, Call call) {
     grpc::ClientContext context;
+    caller_->Prepare(&context);
     context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
     {
       absl::MutexLock lock(&mutex_);

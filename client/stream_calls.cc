@@ -71,6 +71,7 @@ absl::StatusOr<api::Job> Client::WatchJob(
   api::Job last;
   while (true) {
     grpc::ClientContext context;
+    caller.Prepare(&context);
     context.set_deadline(
         absl::ToChronoTime(std::min(deadline, absl::Now() + kWatchStream)));
     auto reader = state_->jobs->WatchJob(&context, request);

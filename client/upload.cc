@@ -67,6 +67,7 @@ absl::StatusOr<api::Trace> Client::UploadTrace(const std::string& path,
     Attempt attempt;
     if (upload->committed_size_bytes() < size_bytes) {
       grpc::ClientContext context;
+      caller.Prepare(&context);
       context.set_deadline(
           absl::ToChronoTime(absl::Now() + caller.options().stall_timeout));
       const uint64_t from = upload->committed_size_bytes();
@@ -96,6 +97,7 @@ absl::StatusOr<api::Trace> Client::UploadTrace(const std::string& path,
       finish.set_upload_id(upload->upload_id());
       api::Trace trace;
       grpc::ClientContext context;
+      caller.Prepare(&context);
       context.set_deadline(
           absl::ToChronoTime(absl::Now() + caller.options().stall_timeout));
       attempt = caller.Outcome(

@@ -27,7 +27,8 @@ case "${1:-}" in
       libdnnl-dev python3-numpy python3-torch
       prometheus bash-completion man-db qemu-user chromium nginx
       slurmctld slurmd slurm-client lua-socket lua-cjson python3-grpcio
-      golang-go golang-google-grpc-dev protoc-gen-go-1-5 protoc-gen-go-grpc
+      golang-go golang-google-grpc-dev golang-google-protobuf-dev
+      protoc-gen-go-1-5 protoc-gen-go-grpc
       openssl systemd lintian)
     ;;
   *)

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "proto/log.h"
+#include "proto/request_id.h"
 #include "proto/status.h"
 
 namespace perfvec::server {
@@ -39,6 +41,14 @@ absl::Status CheckAlive(const grpc::CallbackServerContext& context,
   return absl::OkStatus();
 }
 
+absl::string_view RequestIdOf(const grpc::CallbackServerContext& context) {
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find(kRequestIdMetadata);
+  return found == metadata.end()
+             ? absl::string_view()
+             : absl::string_view(found->second.data(), found->second.size());
+}
+
 grpc::ServerUnaryReactor* RunOnPool(
     Executor& pool, const ScopeGate* gate, grpc::CallbackServerContext* context,
     const google::protobuf::Message* request,
@@ -59,7 +69,10 @@ grpc::ServerUnaryReactor* RunOnPool(Executor& pool,
   absl::Status admitted = pool.Submit(
       [context, reactor, deadline, work = std::move(work)]() mutable {
         absl::Status status = CheckAlive(*context, deadline);
-        if (status.ok()) status = work();
+        if (status.ok()) {
+          LogScope scope(RequestIdOf(*context));
+          status = work();
+        }
         reactor->Finish(WithRetryHint(context, status));
       });
   if (!admitted.ok()) reactor->Finish(WithRetryHint(context, admitted));

@@ -16,6 +16,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/executor.h"
 #include "server/security/scope.h"
@@ -42,6 +43,9 @@ grpc::Status WithRetryHint(grpc::CallbackServerContext* context,
 // OK, or why work on a call should not begin (any more).
 absl::Status CheckAlive(const grpc::CallbackServerContext& context,
                         absl::Time deadline);
+
+// The call's id; ServerCore gives every call one. Stays as long as the call.
+absl::string_view RequestIdOf(const grpc::CallbackServerContext& context);
 
 // Runs `work` on the pool and finishes the call with what it returns, once
 // `gate` (null: none) lets the caller in; with what the caller may see.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "proto/log.h"
 #include "server/predictor.h"
 #include "server/times.h"
 #include "spdlog/spdlog.h"
@@ -48,8 +49,10 @@ absl::Status JobManager::Load() {
     LivePtr live = FindLive(job.job_id());
     absl::MutexLock lock(&live->write_mutex);
     absl::Status merged = Merge(*live);
-    if (!merged.ok())
+    if (!merged.ok()) {
+      LogScope scope(live->request_id, live->job_id);
       spdlog::warn("job {}: {}", job.job_id(), merged.ToString());
+    }
   }
   return absl::OkStatus();
 }
@@ -107,6 +110,7 @@ absl::Status JobManager::Insert(const v1::Job& job, bool restored) {
   live->model_id = job.model_id();
   live->program_name = job.program_name();
   live->program_version = job.program_version();
+  live->request_id = job.request_id();
   live->trace_size_bytes = trace.trace().size_bytes();
   live->parts = JobParts::Of(job, trace);
   {
@@ -119,6 +123,10 @@ absl::Status JobManager::Insert(const v1::Job& job, bool restored) {
   }
   // The registry has accepted it: whoever checked for room was right then.
   queue_.Restore(queued);
+  LogScope scope(live->request_id, live->job_id);
+  spdlog::info("job {} of {}@{}: {} of {} shards to do", job.job_id(),
+               job.program_name(), job.program_version(),
+               job.shards() - job.shards_done(), job.shards());
   if (predictor_ != nullptr) predictor_->NoteJob(job);
   return absl::OkStatus();
 }
@@ -192,7 +200,13 @@ absl::Status JobManager::UpdateStored(Live& live,
     return written.status();
   }
   live.stored = *std::move(written);
-  if (IsFinished(live.stored.state())) Forget(live);
+  if (IsFinished(live.stored.state())) {
+    LogScope scope(live.request_id, live.job_id);
+    spdlog::info("job {} ended: {}{}{}", live.job_id,
+                 v1::JobState_Name(live.stored.state()),
+                 live.stored.error().empty() ? "" : ", ", live.stored.error());
+    Forget(live);
+  }
   if (predictor_ != nullptr) predictor_->NoteJob(live.stored);
   Publish(live.stored);
   return absl::OkStatus();
@@ -378,6 +392,7 @@ absl::StatusOr<worker::v1::Lease> JobManager::PrepareLease(
   result.set_trace_id(live->trace_id);
   result.set_trace_size_bytes(live->trace_size_bytes);
   result.set_model_id(live->model_id);
+  result.set_request_id(live->request_id);
   result.set_begin_instruction(lease.begin_instruction);
   result.set_end_instruction(lease.end_instruction);
   live->parts->AddTo(&result);

@@ -105,7 +105,7 @@ class JobManager {
   struct Live {
     absl::Mutex write_mutex;  // one registry write at a time
     v1::Job stored ABSL_GUARDED_BY(write_mutex);
-    std::string job_id, trace_id, model_id, program_name;
+    std::string job_id, trace_id, model_id, program_name, request_id;
     int64_t program_version = 0;
     uint64_t trace_size_bytes = 0;
     std::shared_ptr<const JobParts> parts;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "proto/log.h"
 #include "server/job_manager.h"
 #include "server/predictor.h"
 #include "server/times.h"
@@ -96,8 +97,12 @@ absl::StatusOr<bool> JobManager::CompleteShard(
     Publish(live->stored);
     return false;
   }
+  LogScope scope(live->request_id, live->job_id);
   const absl::Status merged = Merge(*live);
-  if (!merged.ok()) {
+  if (merged.ok()) {
+    spdlog::info("job {} ended: {}", lease.job_id,
+                 v1::JobState_Name(live->stored.state()));
+  } else {
     spdlog::warn("job {}: merging its shards: {}", lease.job_id,
                  merged.ToString());
   }
@@ -206,6 +211,7 @@ void JobManager::HandleFailure(const AttemptFailure& failure) {
   metrics_->CountShard("failed");
   LivePtr live = FindLive(failure.job_id);
   if (live == nullptr) return;
+  LogScope scope(live->request_id, live->job_id);
   spdlog::warn("job {} shard {}: {}", failure.job_id, failure.shard,
                failure.error);
   absl::MutexLock lock(&live->write_mutex);

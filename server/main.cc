@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
+#include "proto/log.h"
 #include "server/security/token_command.h"
 #include "server/server_core.h"
-#include "spdlog/sinks/stdout_color_sinks.h"
 #include "spdlog/spdlog.h"
 
 namespace {
@@ -51,11 +51,9 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::string(argv[1]) == "token") {
     return perfvec::server::TokenMain(argc - 1, argv + 1);
   }
-  spdlog::set_default_logger(spdlog::stderr_color_mt("server"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   ServerOptions options;
   double lease_seconds = 30, drain_seconds = 20, collect_grace_hours = 24;
-  std::string log_level = "info";
+  std::string log_level = "info", log_format = "text";
 
   CLI::App app{"The PerfVec server: traces in, predicted times out."};
   app.set_version_flag("--version", PERFVEC_VERSION);
@@ -173,7 +171,12 @@ int main(int argc, char** argv) {
   app.add_option("--log-level", log_level, "debug, info, warning, error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->capture_default_str();
+  app.add_option("--log-format", log_format, "text, or json: an object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
+  perfvec::UseLog("server", log_format == "json" ? perfvec::LogFormat::kJson
+                                                 : perfvec::LogFormat::kText);
   // Debian's abseil looks for lock cycles at every lock and aborts on one: for
   // tests, not for a server.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);

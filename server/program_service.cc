@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "proto/log.h"
 #include "server/call.h"
 #include "server/job_manager.h"
 #include "server/predictor.h"
@@ -38,6 +39,7 @@ absl::Status ProgramService::Create(const v1::CreateProgramRequest& request,
       if (!model_ids.insert(model->model_id()).second) continue;
       PERFVEC_ASSIGN_OR_RETURN(
           v1::Job job, context_.jobs->Plan(trace, *model, request.parts()));
+      job.set_request_id(std::string(LogScope::CurrentRequestId()));
       drafts.push_back(std::move(job));
     }
   }
@@ -141,6 +143,7 @@ absl::Status ProgramService::Represent(
                            registry.GetTrace(program.trace_id()));
   PERFVEC_ASSIGN_OR_RETURN(v1::Job draft,
                            context_.jobs->Plan(trace, model, request.parts()));
+  draft.set_request_id(std::string(LogScope::CurrentRequestId()));
   draft.set_program_name(program.name());
   draft.set_program_version(program.version());
   PERFVEC_ASSIGN_OR_RETURN(

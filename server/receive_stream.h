@@ -22,6 +22,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "proto/log.h"
 #include "server/call.h"
 #include "server/executor.h"
 #include "server/service_context.h"
@@ -129,6 +130,7 @@ class ReceiveStream : public grpc::ServerReadReactor<Request> {
       }
       absl::Status status;
       bool over = true;
+      LogScope scope(RequestIdOf(*call_));
       if (request != nullptr) {
         status = Handle(*request);
         over = !status.ok();

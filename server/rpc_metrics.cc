@@ -14,11 +14,12 @@ namespace {
 using std::chrono::steady_clock;
 
 const char* const kServices[] = {
-    "perfvec.v1.ProgramService",     "perfvec.v1.ArchitectureService",
-    "perfvec.v1.ModelService",       "perfvec.v1.TraceService",
-    "perfvec.v1.PredictionService",  "perfvec.v1.JobService",
-    "perfvec.v1.ServerService",      "perfvec.v1.LearningService",
-    "perfvec.v1.ExplorationService", "perfvec.worker.v1.WorkerService"};
+    "perfvec.v1.ProgramService",      "perfvec.v1.ArchitectureService",
+    "perfvec.v1.ModelService",        "perfvec.v1.TraceService",
+    "perfvec.v1.PredictionService",   "perfvec.v1.JobService",
+    "perfvec.v1.ServerService",       "perfvec.v1.LearningService",
+    "perfvec.v1.ExplorationService",  "perfvec.v1.AnalysisService",
+    "perfvec.worker.v1.WorkerService"};
 
 class RpcInterceptor : public grpc::experimental::Interceptor {
  public:

@@ -32,6 +32,7 @@
 #include "server/prediction_service.h"
 #include "server/predictor.h"
 #include "server/program_service.h"
+#include "server/request_log.h"
 #include "server/rpc_metrics.h"
 #include "server/security/rpc_guard.h"
 #include "server/security/tenants.h"
@@ -307,6 +308,7 @@ absl::Status ServerCore::Parts::Serve() {
   if (guard != nullptr && guard->audits()) {
     interceptors.push_back(std::make_unique<AuditFactory>(guard.get()));
   }
+  interceptors.push_back(std::make_unique<RequestLogFactory>());
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {

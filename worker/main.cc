@@ -1,13 +1,11 @@
 // perfvec-worker: computes program vectors for a server; trains models,
 // evaluates and imports them.
 
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
-
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
+#include "proto/log.h"
 #include "worker/agent/run_command.h"
 #include "worker/checkpoint/import_command.h"
 #include "worker/evaluate/calibrate_command.h"
@@ -19,7 +17,7 @@
 #include "worker/train/train_command.h"
 
 int main(int argc, char** argv) {
-  spdlog::set_default_logger(spdlog::stderr_color_mt("perfvec-worker"));
+  perfvec::UseLog("worker", perfvec::LogFormat::kText);
   CLI::App app("The worker of PerfVec Serve");
   app.require_subcommand(1);
   app.set_version_flag("--version", PERFVEC_VERSION);

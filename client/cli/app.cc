@@ -77,6 +77,11 @@ std::unique_ptr<CLI::App> MakeApp(Context& context) {
                   "PERFVEC_TOKEN")
       ->take_last()
       ->type_name(kFileType);
+  app->add_option("--request-id", context.request_id,
+                  "By which the logs of server and workers tell this command; "
+                  "also PERFVEC_REQUEST_ID [made at random]")
+      ->take_last()
+      ->type_name("ID");
   app->add_flag("--json", context.json, "Print JSON, for programs");
   app->set_config("--config", ConfigPath(),
                   "Configuration file "
@@ -131,7 +136,8 @@ int Main(int argc, char** argv) {
       {"PERFVEC_TLS_CA", "--tls-ca="},
       {"PERFVEC_TLS_CERT", "--tls-cert="},
       {"PERFVEC_TLS_KEY", "--tls-key="},
-      {"PERFVEC_TOKEN_FILE", "--token-file="}};
+      {"PERFVEC_TOKEN_FILE", "--token-file="},
+      {"PERFVEC_REQUEST_ID", "--request-id="}};
   for (const auto& [variable, option] : kVariables) {
     const char* value = std::getenv(variable);
     if (value == nullptr || value[0] == '\0') continue;

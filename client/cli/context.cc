@@ -13,7 +13,7 @@ namespace {
 
 constexpr char kGlobalOptions[] =
     "Global options: --server, --timeout, --json, --config, --tls-ca,\n"
-    "--tls-cert, --tls-key, --token-file; see perfvec --help.";
+    "--tls-cert, --tls-key, --token-file, --request-id; see perfvec --help.";
 
 }  // namespace
 
@@ -28,6 +28,7 @@ absl::StatusOr<Client*> Context::Connect() {
   options.tls_certificate = tls_certificate;
   options.tls_key = tls_key;
   options.token_file = token_file;
+  options.request_id = request_id;
   // Not an option: command lines are seen by all users of a machine.
   const char* token = std::getenv("PERFVEC_TOKEN");
   if (token != nullptr && token_file.empty()) options.token = token;
@@ -187,6 +188,7 @@ std::string DescribeJob(const api::Job& job) {
        {"program",
         absl::StrCat(job.program_name(), "@", job.program_version())},
        {"model", job.model_id()},
+       {"request", job.request_id()},
        {"trace", job.trace_id()},
        {"progress", progress},
        {"created", FormatDate(job.create_time())},

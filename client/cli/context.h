@@ -34,6 +34,7 @@ struct Context {
   std::string timeout = "30s";
   bool json = false;
   std::string tls_ca, tls_certificate, tls_key, token_file;
+  std::string request_id;  // empty: the client makes one
   std::function<absl::Status()> action;
 
   // The connection, made at the first call. INVALID_ARGUMENT: bad options.

@@ -114,6 +114,7 @@ void Connection::BeginStreamAnswer() {
   chunk_ = absl::StrCat(
       "HTTP/1.1 200 OK\r\nContent-Type: ", ContentType(match_.route->kind),
       "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
+      "X-Request-Id: ", request_.request_id, "\r\n",
       KeepAlive() ? "" : "Connection: close\r\n",
       "Transfer-Encoding: chunked\r\n\r\n");
   if (match_.route->kind == RouteKind::kEvents) ArmHeartbeat();

@@ -20,8 +20,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "proto/log.h"
+#include "proto/request_id.h"
 #include "server/http/compress.h"
-#include "server/security/rpc_guard.h"
+#include "spdlog/spdlog.h"
 
 namespace perfvec::server::http {
 namespace {
@@ -230,7 +232,8 @@ void Connection::OnHeader(const Error& error) {
   } else if (context_->draining) {
     Answer(ErrorResponse(
         {absl::UnavailableError("the server is shutting down"), 1000}));
-  } else if (match_.route->kind == RouteKind::kUpload) {
+  } else if (match_.route->kind == RouteKind::kUpload ||
+             match_.route->kind == RouteKind::kModel) {
     StartUpload();
   } else if (!body_unread_) {
     Dispatch();
@@ -292,14 +295,20 @@ absl::Status Connection::CheckHeader() {
     return absl::PermissionDeniedError(absl::StrCat(
         "a page of ", origin, " may not change what ", host, " keeps"));
   }
-  upload_offset_ = boost::none;
-  const absl::string_view offset = View(header["Upload-Offset"]);
-  uint64_t number;
-  if (!offset.empty() && !absl::SimpleAtoi(offset, &number)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "Upload-Offset: expected a number of bytes, found '", offset, "'"));
+  upload_header_ = UploadHeader();
+  if (const auto length = header_parser_->content_length()) {
+    upload_header_.content_length = *length;
   }
-  if (!offset.empty()) upload_offset_ = number;
+  for (const auto& [name, number] :
+       {std::make_pair("Upload-Offset", &upload_header_.upload_offset),
+        std::make_pair("Manifest-Size", &upload_header_.manifest_size)}) {
+    const absl::string_view text = View(header[name]);
+    if (text.empty()) continue;
+    if (!absl::SimpleAtoi(text, &number->emplace())) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          name, ": expected a number of bytes, found '", text, "'"));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -425,6 +434,11 @@ void Connection::Answer(Response from) {
     if (!head_) response->body() = std::move(from.body);
   }
   context_->count_answer(from.status);
+  if (spdlog::should_log(spdlog::level::debug)) {
+    LogScope scope(request_.request_id);
+    spdlog::debug("HTTP {} {} from {}: {}", request_.method, request_.target,
+                  peer_, from.status);
+  }
   stream_.expires_after(
       absl::ToChronoMilliseconds(options_.write_timeout) +
       std::chrono::seconds(response->body().size() / kMinAnswerBytesPerSecond));

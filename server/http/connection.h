@@ -24,6 +24,7 @@
 #include "server/http/gateway.h"
 #include "server/http/http_server.h"
 #include "server/http/peer_stream.h"
+#include "server/http/upload_body.h"
 
 namespace perfvec::server::http {
 
@@ -86,6 +87,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void StartUpload();
   void ReadPiece();
   void OnPiece(const Error& error);
+  void SendPiece(absl::string_view left);
+  void RefuseUpload(const absl::Status& bad);
   void AwaitUploadEnd();
   void AnswerUpload();
 
@@ -120,7 +123,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool body_unread_ = false;
   unsigned version_ = 11;
   std::string if_none_match_, expect_;
-  boost::optional<uint64_t> upload_offset_;
+  UploadHeader upload_header_;
+  std::unique_ptr<UploadBody> upload_body_;
   std::shared_ptr<boost::beast::http::response<StringBody>> response_;
 
   std::function<void()> cancel_;  // the unary call under way

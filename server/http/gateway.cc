@@ -131,6 +131,8 @@ absl::Status Gateway::Authorize(const Request& request,
 
 CallMetadata Gateway::MetadataOf(const Request& request) const {
   CallMetadata metadata;
+  metadata.emplace_back(kRequestIdMetadata, request.request_id);
+  metadata.emplace_back(kPeerMetadata, request.peer);
   if (!hooks_.authorize) return metadata;
   // gRPC aborts the process for other bytes.
   if (!request.authorization.empty() &&
@@ -138,8 +140,6 @@ CallMetadata Gateway::MetadataOf(const Request& request) const {
                   absl::ascii_isprint)) {
     metadata.emplace_back(kAuthorizationMetadata, request.authorization);
   }
-  metadata.emplace_back(kRequestIdMetadata, request.request_id);
-  metadata.emplace_back(kPeerMetadata, request.peer);
   return metadata;
 }
 

@@ -124,6 +124,7 @@ json Answer(const Route& route, const pb::Descriptor& output,
   switch (route.kind) {
     case RouteKind::kUnary:
     case RouteKind::kUpload:
+    case RouteKind::kModel:
       answer["content"] =
           Content("application/json", schemas.OfMessage(output));
       break;
@@ -188,9 +189,17 @@ json Operation(const Route& route, Schemas& schemas) {
                           {"schema", {{"type", "string"}}}});
   }
   const absl::string_view method = route.method;
-  if (route.kind == RouteKind::kUpload) {
+  if (route.kind == RouteKind::kModel) {
+    in_path.insert("manifest_json");  // it is in the body
+    for (json& one :
+         QueryParameters(route, *call.input_type(), in_path, schemas)) {
+      parameters.push_back(std::move(one));
+    }
+  }
+  if (route.kind == RouteKind::kUpload || route.kind == RouteKind::kModel) {
+    const bool model = route.kind == RouteKind::kModel;
     parameters.push_back({{"in", "header"},
-                          {"name", "Upload-Offset"},
+                          {"name", model ? "Manifest-Size" : "Upload-Offset"},
                           {"required", true},
                           {"schema", {{"type", "integer"}, {"minimum", 0}}}});
     operation["requestBody"] = {

@@ -33,6 +33,8 @@ const Route kRoutes[] = {
      "Queue the computation of a program's vector"},
     {"POST", "/v1/programs/{program}:analyze", "AnalysisService.AnalyzeProgram",
      kUnary, "Where a program's time goes: intervals, functions, addresses"},
+    {"GET", "/v1/programs/{program}/parts", "AnalysisService.GetProgramParts",
+     kUnary, "The vectors of a program's intervals, functions or addresses"},
 
     {"GET", "/v1/architectures", "ArchitectureService.ListArchitectures",
      kUnary, "List architectures, without their vectors", "page"},
@@ -54,6 +56,8 @@ const Route kRoutes[] = {
 
     {"GET", "/v1/models", "ModelService.ListModels", kUnary, "List models",
      "page"},
+    {"POST", "/v1/models", "ModelService.CreateModel", RouteKind::kModel,
+     "Register a model: its manifest, then its weights", "header"},
     {"GET", "/v1/models/{model}", "ModelService.GetModel", kUnary, "A model"},
     {"GET", "/v1/models/{model}/weights", "ModelService.ReadModelWeights",
      RouteKind::kBytes, "The weights of a model (safetensors)"},
@@ -96,8 +100,6 @@ const Route kRoutes[] = {
     {"POST", "/v1/rank", "PredictionService.Rank", kUnary,
      "Rank, also with constraints on attributes"},
 };
-
-const char* const kUnrouted[] = {"ModelService.CreateModel"};
 
 // Splits "a/b:verb" into segments and the verb.
 struct Parts {
@@ -145,6 +147,10 @@ int HexDigit(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+}  // namespace
+
+absl::Span<const Route> Routes() { return kRoutes; }
+
 // Well-formed as Unicode 15, table 3-7, says.
 bool IsUtf8(absl::string_view text) {
   for (size_t i = 0; i < text.size();) {
@@ -165,11 +171,6 @@ bool IsUtf8(absl::string_view text) {
   }
   return true;
 }
-
-}  // namespace
-
-absl::Span<const Route> Routes() { return kRoutes; }
-absl::Span<const char* const> UnroutedCalls() { return kUnrouted; }
 
 bool PercentDecode(absl::string_view text, bool plus_is_space,
                    std::string* decoded) {

@@ -30,6 +30,7 @@ enum class RouteKind {
   kJsonArray,  // a stream of messages as one JSON array
   kBytes,      // a stream of bytes, as it is
   kUpload,     // a stream of bytes from the client
+  kModel,      // a manifest and weights from the client
 };
 
 struct Route {
@@ -42,8 +43,6 @@ struct Route {
 };
 
 absl::Span<const Route> Routes();
-// Calls of perfvec.v1 that have no row, since their client streams messages.
-absl::Span<const char* const> UnroutedCalls();
 
 struct Match {
   const Route* route = nullptr;
@@ -54,6 +53,7 @@ struct Match {
 // `path` is without its query and not yet decoded. HEAD is answered as GET is.
 Match MatchRoute(absl::string_view method, absl::string_view path);
 
+bool IsUtf8(absl::string_view text);
 // Undoes %XX (and '+' in a query); false: broken, or no valid UTF-8.
 bool PercentDecode(absl::string_view text, bool plus_is_space,
                    std::string* decoded);

@@ -87,6 +87,8 @@ absl::Status AddParameter(const std::string& name, const std::string& value,
   return absl::OkStatus();
 }
 
+}  // namespace
+
 absl::Status ParseQuery(absl::string_view query, const char* root,
                         pb::Message* message) {
   if (query.empty()) return absl::OkStatus();
@@ -116,8 +118,6 @@ absl::Status ParseQuery(absl::string_view query, const char* root,
   }
   return FromJson(object.dump(), message, "query");
 }
-
-}  // namespace
 
 const pb::MethodDescriptor* FindCall(const Route& route) {
   return pb::DescriptorPool::generated_pool()->FindMethodByName(

@@ -34,6 +34,9 @@ MessagePtr NewMessage(const google::protobuf::Descriptor* type);
 absl::StatusOr<MessagePtr> MakeRequest(const Match& match,
                                        absl::string_view query,
                                        absl::string_view body);
+// The fields of `message`, or of its message field `root` if that is not empty.
+absl::Status ParseQuery(absl::string_view query, const char* root,
+                        google::protobuf::Message* message);
 absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message);
 
 // As google/rpc/code.proto says.

@@ -1,13 +1,10 @@
-// Connection: the body of a PUT, piece by piece, as messages of WriteUpload.
+// Connection: the body of an upload, piece by piece, as messages of a stream.
 //
 // The next piece is read when the one before has been taken: the peer is held
 // back by TCP as a client of gRPC is by its flow control.
-#include <xxhash.h>
-
 #include <boost/beast/http/read.hpp>
 #include <utility>
 
-#include "perfvec/v1/trace_service.pb.h"
 #include "server/http/connection.h"
 
 namespace perfvec::server::http {
@@ -21,35 +18,39 @@ constexpr size_t kPieceBytes = 256 << 10;
 }  // namespace
 
 void Connection::StartUpload() {
-  if (!upload_offset_) {
-    Answer(ErrorResponse({absl::InvalidArgumentError(
-                              "expected the header Upload-Offset: the number "
-                              "of bytes that the server has (see HEAD)"),
-                          0}));
+  const size_t mark = request_.target.find('?');
+  absl::StatusOr<std::unique_ptr<UploadBody>> body = MakeUploadBody(
+      match_, mark == std::string::npos ? "" : request_.target.substr(mark + 1),
+      upload_header_);
+  if (!body.ok()) {
+    Answer(ErrorResponse({body.status(), 0}));
     return;
   }
-  auto first = std::make_unique<v1::WriteUploadRequest>();
-  first->mutable_header()->set_upload_id(match_.fields[0].second);
-  first->mutable_header()->set_offset(*upload_offset_);
+  upload_body_ = *std::move(body);
   upload_parser_.emplace(std::move(*header_parser_));
   upload_answer_ = boost::none;
   upload_over_ = answered_ = reading_piece_ = sending_continue_ = false;
   call_ = context_->gateway->StartStream(*match_.route, request_);
   AwaitUploadEnd();
-  call_->Write(std::move(first), [self = shared_from_this()](bool sent) {
-    if (!sent) return;
-    self->Post([self] {
-      if (self->answered_ || self->closed_) return;
-      self->sending_continue_ = true;
-      self->SendContinue([self] {
-        self->sending_continue_ = false;
-        if (self->upload_over_) {
-          self->AnswerUpload();
-        } else {
-          self->ReadPiece();
-        }
-      });
+  const auto go_on = [self = shared_from_this()] {
+    if (self->answered_ || self->closed_) return;
+    self->sending_continue_ = true;
+    self->SendContinue([self] {
+      self->sending_continue_ = false;
+      if (self->upload_over_) {
+        self->AnswerUpload();
+      } else {
+        self->ReadPiece();
+      }
     });
+  };
+  MessagePtr first = upload_body_->First();
+  if (first == nullptr) {
+    go_on();
+    return;
+  }
+  call_->Write(std::move(first), [self = shared_from_this(), go_on](bool sent) {
+    if (sent) self->Post(go_on);
   });
 }
 
@@ -57,6 +58,10 @@ void Connection::ReadPiece() {
   if (upload_over_ || closed_) return;
   if (upload_parser_->is_done()) {
     body_unread_ = false;
+    if (absl::Status bad = upload_body_->End(); !bad.ok()) {
+      RefuseUpload(bad);
+      return;
+    }
     call_->WritesDone();
     return;
   }
@@ -85,18 +90,36 @@ void Connection::OnPiece(const Error& error) {
     RefuseRead(error);
     return;
   }
-  const size_t bytes = piece_.size() - upload_parser_->get().body().size;
-  if (bytes == 0) {
+  SendPiece(absl::string_view(piece_).substr(
+      0, piece_.size() - upload_parser_->get().body().size));
+}
+
+// `left` is of piece_.
+void Connection::SendPiece(absl::string_view left) {
+  if (upload_over_ || closed_) return;
+  if (left.empty()) {
     ReadPiece();
     return;
   }
-  auto message = std::make_unique<v1::WriteUploadRequest>();
-  message->mutable_data()->set_xxh3(XXH3_64bits(piece_.data(), bytes));
-  message->mutable_data()->set_bytes(piece_.data(), bytes);
-  call_->Write(std::move(message), [self = shared_from_this()](bool sent) {
-    if (!sent) return;  // the end says why
-    self->Post([self] { self->ReadPiece(); });
-  });
+  absl::StatusOr<MessagePtr> message = upload_body_->Next(&left);
+  if (!message.ok()) {
+    RefuseUpload(message.status());
+  } else if (*message == nullptr) {
+    ReadPiece();
+  } else {
+    call_->Write(*std::move(message),
+                 [self = shared_from_this(), left](bool sent) {
+                   if (!sent) return;  // the end says why
+                   self->Post([self, left] { self->SendPiece(left); });
+                 });
+  }
+}
+
+void Connection::RefuseUpload(const absl::Status& bad) {
+  answered_ = true;
+  keep_alive_ = false;  // the end of the call is still to come
+  call_->Cancel();
+  Answer(ErrorResponse({bad, 0}));
 }
 
 // First the answer, then how the call ended.

@@ -4,12 +4,8 @@
 #include <grpc/grpc_security_constants.h>
 #include <grpcpp/server_context.h>
 
-#include <algorithm>
 #include <map>
 
-#include "absl/random/random.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "proto/status.h"
 
@@ -18,8 +14,6 @@ namespace {
 
 using grpc::experimental::InterceptionHookPoints;
 using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
-
-constexpr size_t kMaxRequestIdBytes = 64;
 
 absl::string_view Find(const Metadata& metadata, const char* key) {
   const auto found = metadata.find(key);
@@ -72,11 +66,6 @@ class AuditInterceptor final : public grpc::experimental::Interceptor {
                        access_.object);
     }
     if (calls->QueryInterceptionHookPoint(
-            InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
-      calls->GetSendInitialMetadata()->emplace(kRequestIdMetadata,
-                                               origin_.request_id);
-    }
-    if (calls->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_STATUS)) {
       End(FromGrpcStatus(calls->GetSendStatus()));
     }
@@ -110,18 +99,6 @@ class AuditInterceptor final : public grpc::experimental::Interceptor {
 };
 
 }  // namespace
-
-std::string RequestId(absl::string_view sent) {
-  const bool fit =
-      !sent.empty() && sent.size() <= kMaxRequestIdBytes &&
-      std::all_of(sent.begin(), sent.end(), [](char c) {
-        return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
-      });
-  if (fit) return std::string(sent);
-  thread_local absl::InsecureBitGen random;
-  return absl::StrCat(
-      absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
-}
 
 grpc::Status RpcGuard::Process(const InputMetadata& metadata,
                                grpc::AuthContext* context, OutputMetadata*,

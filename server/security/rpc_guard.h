@@ -15,16 +15,13 @@
 
 #include <string>
 
+#include "proto/request_id.h"
 #include "server/security/guard.h"
 
 namespace perfvec::server {
 
 inline constexpr char kAuthorizationMetadata[] = "authorization";
-inline constexpr char kRequestIdMetadata[] = "x-request-id";
 inline constexpr char kPeerMetadata[] = "x-perfvec-peer";
-
-// What a client sent as its request id, if it is fit for a log; else a new one.
-std::string RequestId(absl::string_view sent);
 
 class RpcGuard final : public grpc::AuthMetadataProcessor {
  public:

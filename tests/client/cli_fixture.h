@@ -44,12 +44,15 @@ class CliTest : public ::testing::Test {
     auto server = Process::Start(
         {{BinaryPath("server/perfvec-server"), "--data-dir", Path("data"),
           "--listen", "127.0.0.1:0", "--metrics-listen", "", "--http-listen",
-          "", "--model", Path("model")}});
+          "127.0.0.1:0", "--model", Path("model")}});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = server->release();
     auto port = server_->WaitFor("listening on [0-9.]+:([0-9]+)", kLong);
     ASSERT_TRUE(port.ok()) << port.status();
     port_ = *port;
+    auto http = server_->WaitFor("on http://[0-9.]+:([0-9]+)/", kLong);
+    ASSERT_TRUE(http.ok()) << http.status();
+    http_port_ = *http;
     auto worker = Process::Start(
         {{BinaryPath("worker/perfvec-worker"), "run", "--server", Address(),
           "--model-cache", Path("models"), "--threads", "1"}});
@@ -158,6 +161,7 @@ class CliTest : public ::testing::Test {
   static inline Process* server_ = nullptr;
   static inline Process* worker_ = nullptr;
   static inline std::string port_;
+  static inline std::string http_port_;
 };
 
 }  // namespace perfvec::client

@@ -45,6 +45,20 @@ TEST_F(CliTest, LoadTellsHowLongEachKindOfCallTook) {
   EXPECT_THAT(text.out, HasSubstr("predict"));
 }
 
+TEST_F(CliTest, LoadGoesOverHttpToo) {
+  const std::string http = absl::StrCat("127.0.0.1:", http_port_);
+  const json answer = RunJson(
+      {"load", "--http", http, "--rate", "100", "--duration", "1s", "--warm-up",
+       "100ms", "--mix", "predict=2,rank=1,matrix=1", "--deadline", "30s"});
+  const json& run = answer["runs"][0];
+  EXPECT_EQ(run["failed_share"], 0) << run;
+  EXPECT_EQ(run["calls"].size(), 4) << run;
+  EXPECT_GT(run["calls"][3]["codes"]["OK"], 50) << run;
+  Fail(4, {"load", "--http", "nowhere"});
+  EXPECT_THAT(Fail(4, {"load", "--http", http, "--token-file", "/dev/null"}),
+              HasSubstr("token"));
+}
+
 TEST_F(CliTest, LoadRefusesWhatItCannotCall) {
   EXPECT_THAT(Fail(3, {"load", "--program", "nothing"}), HasSubstr("nothing"));
   EXPECT_THAT(

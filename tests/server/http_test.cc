@@ -60,19 +60,18 @@ class HttpTest : public ServerTest {
   }
 };
 
-TEST(HttpRoutesTest, EveryPublicCallHasARowOrIsNamedAsHavingNone) {
+TEST(HttpRoutesTest, EveryPublicCallHasARow) {
   std::multiset<std::string> rows;
   for (const http::Route& route : http::Routes()) {
     ASSERT_NE(http::FindCall(route), nullptr) << route.rpc;
     rows.insert(route.rpc);
   }
-  for (const char* call : http::UnroutedCalls()) rows.insert(call);
   const auto* pool = google::protobuf::DescriptorPool::generated_pool();
   size_t calls = 0;
   for (const char* service :
        {"ProgramService", "ArchitectureService", "ModelService", "TraceService",
         "PredictionService", "JobService", "ServerService", "LearningService",
-        "ExplorationService"}) {
+        "ExplorationService", "AnalysisService"}) {
     const auto* found =
         pool->FindServiceByName(absl::StrCat("perfvec.v1.", service));
     ASSERT_NE(found, nullptr) << service;
@@ -238,6 +237,121 @@ TEST_F(HttpTest, BytesOfAModelAreStreamedAsTheyAre) {
   EXPECT_TRUE(weights.whole);
   EXPECT_EQ(HexSha256(weights.body), models[0]["weightsSha256"]);
   EXPECT_EQ(Get("/v1/models/none/weights").status, 404);
+}
+
+class HttpModelTest : public HttpTest {
+ protected:
+  void SetUp() override {
+    HttpTest::SetUp();
+    SaveModel("other", 2);  // the server has another
+    manifest_ = ReadWhole(root_ + "/other/manifest.json");
+    weights_ = ReadWhole(root_ + "/other/model.safetensors");
+  }
+  static std::string ReadWhole(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::stringstream bytes;
+    bytes << file.rdbuf();
+    return bytes.str();
+  }
+  HttpAnswer Create(const std::string& query, const std::string& manifest_size,
+                    const std::string& body) {
+    HttpPeer peer(server_->http_port());
+    HttpHeaders headers;
+    if (!manifest_size.empty()) {
+      headers.push_back({"Manifest-Size", manifest_size});
+    }
+    peer.Send(MakeHttpRequest("POST", "/v1/models" + query, body, headers));
+    return peer.Read();
+  }
+  std::string ManifestSize() const { return absl::StrCat(manifest_.size()); }
+
+  std::string manifest_, weights_;
+};
+
+TEST_F(HttpModelTest, AModelGoesInAndComesOut) {
+  const HttpAnswer answer =
+      Create("?name=new&createArchitectures=true&aliases=a&aliases=b&tags.k=v",
+             ManifestSize(), manifest_ + weights_);
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(answer.Json()["name"], "new");
+  EXPECT_EQ(answer.Json()["tags"]["k"], "v");
+  EXPECT_EQ(answer.Json()["weightsSizeBytes"], absl::StrCat(weights_.size()));
+  EXPECT_EQ(Get("/v1/models/new@b/weights").body, weights_);
+  EXPECT_EQ(Get("/v1/models/new@a").Json()["manifestJson"], manifest_);
+  EXPECT_EQ(Get("/v1/architectures/a0").Json()["vectors"].size(), 2)
+      << "one a model";
+  // Again: the same version. Under another name: refused.
+  const HttpAnswer again =
+      Create("?name=new", ManifestSize(), manifest_ + weights_);
+  ASSERT_EQ(again.status, 200) << again.body;
+  EXPECT_EQ(again.Json()["version"], answer.Json()["version"]);
+  ExpectError(Create("?name=twin", ManifestSize(), manifest_ + weights_), 409,
+              "ALREADY_EXISTS", "new@1");
+}
+
+TEST_F(HttpModelTest, AModelGoesInByChunks) {
+  // Of all lengths; their sum only the query tells.
+  HttpPeer peer(server_->http_port());
+  peer.Send(absl::StrCat(
+      "POST /v1/models?name=chunked&weightsSizeBytes=", weights_.size(),
+      " HTTP/1.1\r\nHost: localhost\r\nManifest-Size: ", manifest_.size(),
+      "\r\nTransfer-Encoding: chunked\r\n\r\n"));
+  const std::string body = manifest_ + weights_;
+  size_t step = 1;
+  for (size_t at = 0; at < body.size(); at += step++) {
+    const std::string piece = body.substr(at, step);
+    ASSERT_TRUE(peer.Send(
+        absl::StrCat(absl::Hex(piece.size()), "\r\n", piece, "\r\n")));
+  }
+  peer.Send("0\r\n\r\n");
+  const HttpAnswer chunked = peer.Read();
+  ASSERT_EQ(chunked.status, 200) << chunked.body;
+  EXPECT_EQ(Get("/v1/models/chunked/weights").body, weights_);
+  // The connection goes on.
+  peer.Send(MakeHttpRequest("GET", "/v1/models/chunked"));
+  EXPECT_EQ(peer.Read().status, 200);
+}
+
+TEST_F(HttpModelTest, AWrongModelIsRefusedAndLeavesNothing) {
+  const std::string size = ManifestSize(), body = manifest_ + weights_;
+  ExpectError(Create("?name=n", "", body), 400, "INVALID_ARGUMENT",
+              "Manifest-Size");
+  ExpectError(Create("?name=n", "0", body), 400, "INVALID_ARGUMENT",
+              "Manifest-Size");
+  ExpectError(Create("?name=n", "-1", body), 400, "INVALID_ARGUMENT",
+              "Manifest-Size");
+  ExpectError(Create("?name=n", "99999999999", body), 400, "INVALID_ARGUMENT",
+              "Manifest-Size");
+  ExpectError(Create("?name=n", absl::StrCat(body.size() + 1), body), 400,
+              "INVALID_ARGUMENT", "Content-Length");
+  ExpectError(Create("?name=n", size, ""), 400, "INVALID_ARGUMENT",
+              "ended after 0");
+  ExpectError(Create("?weightsSizeBytes=7", size, manifest_.substr(0, 9)), 400,
+              "INVALID_ARGUMENT", "ended after 9");
+  ExpectError(Create("?colour=red", size, body), 400, "INVALID_ARGUMENT",
+              "colour");
+  ExpectError(Create("?manifestJson=x", size, body), 400, "INVALID_ARGUMENT",
+              "manifestJson");
+  ExpectError(Create("?name=n&weightsSizeBytes=7", size, body), 400,
+              "INVALID_ARGUMENT", "expected 7 bytes");
+  ExpectError(Create("?name=n", "4", "\xff\xfe{}" + weights_), 400,
+              "INVALID_ARGUMENT", "UTF-8");
+  const HttpAnswer garbage = Create("?name=n", "2", "{}" + weights_);
+  EXPECT_EQ(garbage.status, 400) << garbage.body;
+  std::string damaged = body;
+  damaged[manifest_.size() + 3] ^= 0x40;
+  EXPECT_NE(Create("?name=n", size, damaged).status, 200);
+  // A peer that leaves in the middle.
+  {
+    HttpPeer peer(server_->http_port());
+    peer.Send(
+        absl::StrCat("POST /v1/models?name=n HTTP/1.1\r\nHost: "
+                     "localhost\r\nManifest-Size: ",
+                     size, "\r\nContent-Length: ", body.size(), "\r\n\r\n",
+                     body.substr(0, body.size() - 1)));
+  }
+  EXPECT_EQ(Get("/v1/models/n").status, 404);
+  EXPECT_EQ(Get("/v1/models").Json()["models"].size(), 1);
 }
 
 TEST_F(HttpTest, AnArchitectureIsLearnedFromATable) {

@@ -75,6 +75,52 @@ TEST_F(JobsTest, ARestartGoesOnBehindTheCompletedShards) {
   EXPECT_TRUE(finished);
 }
 
+TEST_F(JobsTest, AJobKeepsTheIdOfTheRequestThatQueuedIt) {
+  const std::string trace = Upload(MakePvt(7));
+  v1::CreateProgramRequest request;
+  request.set_name("p");
+  request.set_trace_id(trace);
+  v1::CreateProgramResponse response;
+  auto context = Context();
+  context->AddMetadata("x-request-id", "upload-1");
+  const grpc::Status created =
+      programs_->CreateProgram(context.get(), request, &response);
+  ASSERT_TRUE(created.ok()) << created.error_message();
+  const auto echoed = context->GetServerInitialMetadata().find("x-request-id");
+  ASSERT_NE(echoed, context->GetServerInitialMetadata().end());
+  EXPECT_EQ(echoed->second, "upload-1");
+  ASSERT_EQ(response.jobs_size(), 1);
+  EXPECT_EQ(response.jobs(0).request_id(), "upload-1");
+  EXPECT_EQ(Lease("w").lease().request_id(), "upload-1");
+  Start();
+  EXPECT_EQ(GetJob(response.jobs(0).job_id()).request_id(), "upload-1");
+  Advance(absl::Minutes(5));
+  EXPECT_EQ(Lease("w").lease().request_id(), "upload-1");
+
+  // A call that changes something is given one where it has none that is fit,
+  // and an error tells it, too.
+  v1::DeleteProgramRequest unknown;
+  unknown.set_program("nobody");
+  google::protobuf::Empty deleted;
+  for (const char* sent : {"", "not fit"}) {
+    auto next = Context();
+    if (*sent != '\0') next->AddMetadata("x-request-id", sent);
+    EXPECT_EQ(
+        programs_->DeleteProgram(next.get(), unknown, &deleted).error_code(),
+        grpc::StatusCode::NOT_FOUND);
+    const auto& metadata = next->GetServerInitialMetadata();
+    ASSERT_EQ(metadata.count("x-request-id"), 1) << sent;
+    EXPECT_EQ(metadata.find("x-request-id")->second.size(), 16) << sent;
+  }
+  // One that only reads is not logged, and needs none.
+  v1::GetProgramRequest read;
+  read.set_program("p");
+  v1::Program program;
+  auto next = Context();
+  ASSERT_TRUE(programs_->GetProgram(next.get(), read, &program).ok());
+  EXPECT_EQ(next->GetServerInitialMetadata().count("x-request-id"), 0);
+}
+
 TEST_F(JobsTest, AWorkerWithAnotherModelIsRefused) {
   NewJob("lbm");
   const auto lease = Lease("w").lease();

@@ -8,6 +8,7 @@
 import re
 import signal
 import subprocess
+import time
 
 
 def cut_text_pair(text, store, folder, instructions):
@@ -28,45 +29,50 @@ def cut_text_pair(text, store, folder, instructions):
 
 
 class Service:
-    def __init__(self, build, source, folder, server_options=(), worker=True):
+    def __init__(self, build, source, folder, server_options=(), worker=True,
+                 worker_options=()):
         self.bin, self.source, self.folder = build, source, str(folder)
         self.server_options, self.worker = list(server_options), worker
+        self.worker_options = list(worker_options)
+        # What they have logged.
+        self.server_log = self.folder + "/server.log"
+        self.worker_log = self.folder + "/worker.log"
         self.address = self.http = None
         self.processes = []
 
     def __enter__(self):
-        server = subprocess.Popen(
-            [f"{self.bin}/server/perfvec-server",
-             "--data-dir", self.folder + "/data",
-             "--listen", "127.0.0.1:0", "--metrics-listen", "",
-             "--http-listen", "127.0.0.1:0",
-             "--model", f"{self.source}/deploy/models/default",
-             *self.server_options],
-            stderr=subprocess.PIPE, text=True)
+        with open(self.server_log, "w") as log:
+            server = subprocess.Popen(
+                [f"{self.bin}/server/perfvec-server",
+                 "--data-dir", self.folder + "/data",
+                 "--listen", "127.0.0.1:0", "--metrics-listen", "",
+                 "--http-listen", "127.0.0.1:0",
+                 "--model", f"{self.source}/deploy/models/default",
+                 *self.server_options], stderr=log)
         self.processes.append(server)
         said = ""
         while "web page" not in said:
-            line = server.stderr.readline()
-            if not line:
+            if server.poll() is not None:
                 raise RuntimeError("no server: " + said)
-            said += line
-        self.address = re.search(r"listening on (\S+)", said).group(1)
+            time.sleep(0.02)
+            with open(self.server_log) as log:
+                said = log.read()
+        self.address = re.search(r"listening on ([0-9.:]+)", said).group(1)
         self.http = re.search(r"on https?://([0-9.:]+)/", said).group(1)
         if not self.worker:
             return self
-        self.processes.append(subprocess.Popen(
-            [f"{self.bin}/worker/perfvec-worker", "run",
-             "--server", self.address,
-             "--model-cache", self.folder + "/models"],
-            stderr=subprocess.DEVNULL))
+        with open(self.worker_log, "w") as log:
+            self.processes.append(subprocess.Popen(
+                [f"{self.bin}/worker/perfvec-worker", "run",
+                 "--server", self.address,
+                 "--model-cache", self.folder + "/models",
+                 *self.worker_options], stderr=log))
         return self
 
     def __exit__(self, *_):
         for process in reversed(self.processes):
             process.kill()
             process.wait()
-            if process.stderr:
-                process.stderr.close()
 
     def stop_answering(self):
         """The server takes connections and says nothing more."""

@@ -7,6 +7,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "proto/log.h"
+#include "proto/request_id.h"
 #include "worker/represent/torch_representer.h"
 
 namespace perfvec::worker {
@@ -152,10 +154,14 @@ absl::StatusOr<std::optional<v1::Lease>> Agent::NextLease() {
                                      " refuses this worker: ", Text(status)));
   }
   if (!response.has_lease()) return std::nullopt;
+  if (!IsRequestId(response.lease().request_id())) {
+    response.mutable_lease()->clear_request_id();
+  }
   return *std::move(response.mutable_lease());
 }
 
 bool Agent::RunShard(const v1::Lease& lease) {
+  LogScope scope(lease.request_id(), lease.job_id());
   Interrupt shard(&abandon_);
   LeaseKeeper keeper(&server_, options_.worker_id, lease, &shard);
   spdlog::info("{}: instructions {} to {} of trace {} under model {}",

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
+#include "proto/log.h"
 
 namespace perfvec::worker {
 namespace {
@@ -29,7 +30,9 @@ LeaseKeeper::LeaseKeeper(ServerConnection* server, const std::string& worker_id,
   request.set_job_id(lease.job_id());
   request.set_shard(lease.shard());
   request.set_fencing_token(lease.fencing_token());
-  thread_ = std::thread([this, request, interval = RenewalInterval(lease)] {
+  thread_ = std::thread([this, request, interval = RenewalInterval(lease),
+                         request_id = lease.request_id()] {
+    LogScope scope(request_id, request.job_id());
     Renew(request, interval);
   });
 }

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "proto/log.h"
 #include "worker/agent/agent.h"
 
 namespace perfvec::worker {
@@ -24,7 +25,7 @@ namespace {
 struct RunFlags {
   AgentOptions agent;
   double drain_seconds = 10;
-  std::string log_level = "info";
+  std::string log_level = "info", log_format = "text";
   std::string precision = "fp32";
 };
 
@@ -93,6 +94,7 @@ class SignalWatch {
 };
 
 int Run(RunFlags flags) {
+  if (flags.log_format == "json") UseLog("worker", LogFormat::kJson);
   spdlog::set_level(spdlog::level::from_str(flags.log_level));
   if (flags.agent.worker_id.empty()) flags.agent.worker_id = DefaultWorkerId();
   // Not an option: command lines are seen by all users of a machine.
@@ -167,6 +169,10 @@ void AddRunCommand(CLI::App* app, int* exit_code) {
       ->capture_default_str();
   run->add_option("--log-level", flags->log_level)
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
+  run->add_option("--log-format", flags->log_format,
+                  "text, or json: an object a line")
+      ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
   run->callback([flags, exit_code] { *exit_code = Run(*flags); });
 }

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "proto/log.h"
+#include "proto/request_id.h"
 #include "proto/status.h"
 
 namespace perfvec::worker {
@@ -28,6 +30,10 @@ absl::StatusOr<Response> Call(Stub* stub,
                               Interrupt* interrupt) {
   grpc::ClientContext context;
   context.set_deadline(Deadline(timeout));
+  const absl::string_view request_id = LogScope::CurrentRequestId();
+  if (!request_id.empty()) {
+    context.AddMetadata(kRequestIdMetadata, std::string(request_id));
+  }
   Interrupt::Scope scope(interrupt, [&context] { context.TryCancel(); });
   Response response;
   const grpc::Status status = (stub->*method)(&context, request, &response);

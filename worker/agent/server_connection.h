@@ -2,7 +2,8 @@
 // its Interrupt is raised, its errors as absl::Status.
 //
 // A call is one attempt; Retry() repeats one until the answer is definite.
-// Any thread; no call holds a lock.
+// Unary calls carry the request id of their thread's LogScope. Any thread; no
+// call holds a lock.
 //
 //   ServerConnectionOptions options;  // address, security
 //   auto channel = ServerConnection::Open(options);
