@@ -211,7 +211,7 @@ TEST(LearnArchitectureTest, KnownTimesCorrectWhatTheNetworkMisjudges) {
   }
   ProgramEvidence mended = wrong;
   ASSERT_TRUE(CorrectIntervals(Known(), *covariance, mended).ok());
-  const std::vector<double>& unknown = Vectors().back();
+  const std::vector<double> unknown = Vectors().back();
   const auto off = [&](const ProgramEvidence& e) {
     double guess = 0;
     for (size_t i = 0; i < kWidth; ++i)
