@@ -61,7 +61,7 @@ TEST_F(LogTest, JsonHasTheFieldsThatThereAre) {
 }
 
 TEST_F(LogTest, AMessageMakesOneLineWhateverItHolds) {
-  const std::string wild("a\nb\r\x1b[31m\"\\\x7f\0z\xff\xc3\xa4", 19);
+  const std::string wild("a\nb\r\x1b[31m\"\\\x7f\0z\xff\xc3\xa4", 17);
   for (const LogFormat format : {LogFormat::kText, LogFormat::kJson}) {
     const std::string line = Line(format, wild);
     EXPECT_EQ(line.find('\n'), line.size() - 1) << line;
